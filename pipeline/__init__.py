@@ -1,0 +1,24 @@
+"""Point-in-time dataset pipeline for Tokyo stocks.
+
+The tasks are exported here, so that ``luigi --module pipeline BuildAll ...`` finds them. They are
+imported at once when Luigi is already loaded, which is how its command works, and on first use
+otherwise: ``import pipeline.market`` alone must not start a scheduler's worth of imports.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING or "luigi" in sys.modules:
+    from pipeline.tasks import BuildAll, BuildChunk, FetchSource, MergeChunks, ValidateSchema
+
+__all__ = ["BuildAll", "BuildChunk", "FetchSource", "MergeChunks", "ValidateSchema"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pipeline import tasks
+
+    return getattr(tasks, name)

@@ -1,0 +1,227 @@
+"""The fields of every source, in the order the vendor sends them.
+
+Source: J-Quants API v2 specification and the column lists of the official Python client 2.8.0,
+as of September 2026. ``tests/data/endpoint_fields.json`` holds the same names from there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pipeline.api.fields import BLANK, NO_RATIO, UNDECIDED, Field, Kind, fields
+
+Fields = tuple[Field, ...]
+
+#: From this trading date on derivatives carry settlement prices, volatilities and contract dates;
+#: what older rows hold in their place is not documented, so all forms are accepted there.
+_LATE_DERIVATIVES = dt.date(2016, 7, 19)
+
+
+def _numbers(names: str, missing: tuple[str, ...] = (), required: bool = True) -> Fields:
+    return fields(names, "number", missing=missing, required=required)
+
+
+def _late(names: str, kind: Kind = "number") -> Fields:
+    return fields(names, kind, missing=BLANK, since=_LATE_DERIVATIVES)
+
+
+CALENDAR: Fields = fields("Date", "date") + fields("HolDiv", "text")
+
+LISTED: Fields = (
+    fields("Date", "date")
+    # ScaleCat "-" is a value: listed, but in none of the size buckets.
+    + fields("Code CoName CoNameEn S17 S17Nm S33 S33Nm ScaleCat Mkt MktNm", "text")
+    # An older page grants the margin class from Standard on only.
+    + fields("Mrgn MrgnNm", "text", required=False)
+    + fields("ProdCat", "text", required=False)  # since 2026-05-26
+)
+
+
+def _session_bar(prefix: str, required: bool) -> Fields:
+    """Prices, limit flags, volume and value of a part of the day."""
+    return (
+        _numbers(" ".join(prefix + name for name in ("O", "H", "L", "C")), required=required)
+        + fields(f"{prefix}UL {prefix}LL", "text", required=required)
+        + _numbers(f"{prefix}Vo {prefix}Va", required=required)
+    )
+
+
+def _restated(prefix: str, required: bool) -> Fields:
+    """The same prices and volume on today's share basis."""
+    names = ("AdjO", "AdjH", "AdjL", "AdjC", "AdjVo")
+    return _numbers(" ".join(prefix + name for name in names), required=required)
+
+
+DAILY_BARS: Fields = (
+    fields("Date", "date")
+    + fields("Code", "text")
+    + _session_bar("", required=True)
+    + _numbers("AdjFactor")
+    + _restated("", required=True)
+    # Morning and afternoon: sent on the Premium plan only.
+    + _session_bar("M", required=False)
+    + _restated("M", required=False)
+    + _session_bar("A", required=False)
+    + _restated("A", required=False)
+    # Since August 2026.
+    + _numbers("MktCap", required=False)
+    + fields("ExRT", "text", required=False)
+)
+
+TOPIX: Fields = fields("Date", "date") + _numbers("O H L C")
+
+# Close-only indices: null is the reported form, blank is accepted too.
+INDICES: Fields = fields("Date", "date") + fields("Code", "text") + _numbers("O H L C", BLANK)
+
+_INVESTORS = "Prop Brk Tot Ind Frgn SecCo InvTr BusCo OthCo InsCo Bank TrstBnk OthFin"
+
+INVESTOR_TYPES: Fields = (
+    fields("PubDate StDate EnDate", "date")
+    + fields("Section", "text")
+    + _numbers(
+        " ".join(who + what for who in _INVESTORS.split() for what in ("Sell", "Buy", "Tot", "Bal"))
+    )
+)
+
+VALUATION: Fields = (
+    fields("Date", "date")
+    + fields("Code", "text")
+    + _numbers("EPS FwdEPS BPS ROE FwdROE PER FwdPER PBR MktCap")
+)
+
+
+def _forecasts(scope: str) -> str:
+    """Names of the half-year forecasts, this and next year; the next year's profit is ``Np``."""
+    this = " ".join(f"F{scope}{item}2Q" for item in ("Sales", "OP", "OdP", "NP", "EPS"))
+    following = " ".join(f"NxF{scope}{item}2Q" for item in ("Sales", "OP", "OdP", "Np", "EPS"))
+    return f"{this} {following}"
+
+
+# Every value is text on the wire, blank when missing; numbers are stored as numbers.
+FIN_SUMMARY: Fields = (
+    fields("DiscDate", "date")
+    + fields("DiscTime Code DiscNo DocType CurPerType", "text")
+    + fields("CurPerSt CurPerEn CurFYSt CurFYEn NxtFYSt NxtFYEn", "date")
+    + _numbers("Sales OP OdP NP EPS DEPS TA Eq EqAR BPS CFO CFI CFF CashEq", BLANK)
+    + _numbers("Div1Q Div2Q Div3Q DivFY DivAnn DivUnit DivTotalAnn PayoutRatioAnn", BLANK)
+    + _numbers("FDiv1Q FDiv2Q FDiv3Q FDivFY FDivAnn FDivUnit FDivTotalAnn FPayoutRatioAnn", BLANK)
+    + _numbers("NxFDiv1Q NxFDiv2Q NxFDiv3Q NxFDivFY NxFDivAnn NxFDivUnit NxFPayoutRatioAnn", BLANK)
+    + _numbers(_forecasts(""), BLANK)
+    + _numbers("FSales FOP FOdP FNP FEPS NxFSales NxFOP NxFOdP NxFNp NxFEPS", BLANK)
+    + fields("MatChgSub SigChgInC ChgByASRev ChgNoASRev ChgAcEst RetroRst", "text")
+    + _numbers("ShOutFY TrShFY AvgSh", BLANK)
+    + _numbers("NCSales NCOP NCOdP NCNP NCEPS NCTA NCEq NCEqAR NCBPS", BLANK)
+    + _numbers("FNCSales2Q FNCOP2Q FNCOdP2Q FNCNP2Q FNCEPS2Q", BLANK)
+    + _numbers("NxFNCSales2Q NxFNCOP2Q NxFNCOdP2Q NxFNCNP2Q NxFNCEPS2Q", BLANK)
+    + _numbers("FNCSales FNCOP FNCOdP FNCNP FNCEPS", BLANK)
+    + _numbers("NxFNCSales NxFNCOP NxFNCOdP NxFNCNP NxFNCEPS", BLANK)
+    + _numbers("ShEq NCShEq ROE NCROE", BLANK, required=False)  # since 2026-09-14
+)
+
+DIVIDEND: Fields = (
+    fields("PubDate", "date")
+    + fields("PubTime Code RefNo StatCode", "text")
+    + fields("BoardDate", "date", missing=UNDECIDED)
+    + fields("IFCode FRCode IFTerm", "text")
+    + _numbers("DivRate", UNDECIDED)
+    + fields("RecDate ExDate ActRecDate PayDate", "date", missing=UNDECIDED)
+    + fields("CARefNo", "text")
+    + _numbers("DistAmt RetEarn DeemDiv DeemCapGains NetAssetDecRatio", UNDECIDED)
+    + fields("CommSpecCode", "text")
+    + _numbers("CommDivRate SpecDivRate", UNDECIDED)
+)
+
+EARNINGS_DATE: Fields = fields("PubDate SchDate", "date") + fields(
+    "FQName FYE Code CoName CoNameEn", "text"
+)
+
+MARGIN_INTEREST: Fields = (
+    # Sent since 2026-09-28, filled for application dates from 2026-09-25.
+    fields("PubDate", "date", required=False)
+    + fields("Date", "date")
+    + fields("Code IssType", "text")
+    + _numbers("ShrtVol LongVol ShrtNegVol LongNegVol ShrtStdVol LongStdVol")
+    + _numbers("ShrtVal LongVal ShrtNegVal LongNegVal ShrtStdVal LongStdVal", BLANK, required=False)
+)
+
+_PUBLICATION_REASONS = (
+    "Restricted DailyPublication Monitoring RestrictedByJSF PrecautionByJSF UnclearOrSecOnAlert"
+)
+
+MARGIN_ALERT: Fields = (
+    fields("PubDate", "date")
+    + fields("Code", "text")
+    + fields("AppDate", "date")
+    + fields(" ".join(f"PubReason.{flag}" for flag in _PUBLICATION_REASONS.split()), "flag")
+    + _numbers("ShrtOut")
+    + _numbers("ShrtOutChg", UNDECIDED)
+    + _numbers("ShrtOutRatio", NO_RATIO)
+    + _numbers("LongOut")
+    + _numbers("LongOutChg", UNDECIDED)
+    + _numbers("LongOutRatio", NO_RATIO)
+    # Undefined without a long balance; the mark for that is not documented.
+    + _numbers("SLRatio", (*UNDECIDED, *NO_RATIO))
+    + _numbers("ShrtNegOut")
+    + _numbers("ShrtNegOutChg", UNDECIDED)
+    + _numbers("ShrtStdOut")
+    + _numbers("ShrtStdOutChg", UNDECIDED)
+    + _numbers("LongNegOut")
+    + _numbers("LongNegOutChg", UNDECIDED)
+    + _numbers("LongStdOut")
+    + _numbers("LongStdOutChg", UNDECIDED)
+    + fields("TSEMrgnRegCls", "text")
+)
+
+SHORT_RATIO: Fields = (
+    fields("Date", "date")
+    + fields("S33", "text")
+    + _numbers("SellExShortVa ShrtWithResVa ShrtNoResVa")
+)
+
+SHORT_SALE: Fields = (
+    fields("DiscDate CalcDate", "date")
+    + fields("Code SSName SSAddr DICName DICAddr FundName", "text")
+    + _numbers("ShrtPosToSO ShrtPosShares ShrtPosUnits")
+    + fields("PrevRptDate", "date")
+    + _numbers("PrevRptRatio", BLANK)
+    + fields("Notes", "text")
+)
+
+BREAKDOWN: Fields = (
+    fields("Date", "date")
+    + fields("Code", "text")
+    + _numbers("LongSellVa ShrtNoMrgnVa MrgnSellNewVa MrgnSellCloseVa")
+    + _numbers("LongBuyVa MrgnBuyNewVa MrgnBuyCloseVa")
+    + _numbers("LongSellVo ShrtNoMrgnVo MrgnSellNewVo MrgnSellCloseVo")
+    + _numbers("LongBuyVo MrgnBuyNewVo MrgnBuyCloseVo")
+)
+
+# In the derivatives sources 0.0 means "nothing traded" and stays 0.0; blank means that the
+# session does not exist, for a product or on the first day of a series, and becomes null.
+FUTURES: Fields = (
+    fields("Code ProdCat", "text")
+    + fields("Date", "date")
+    + _numbers("O H L C")
+    + _numbers("MO MH ML MC EO EH EL EC", BLANK)
+    + _numbers("AO AH AL AC Vo OI Va")
+    + fields("CM", "text")
+    + _late("VoOA")
+    + fields("EmMrgnTrgDiv", "text")
+    + _late("LTD SQD", "date")
+    + _late("Settle")
+    + _late("CCMFlag", "text")
+)
+
+INDEX_OPTION: Fields = (
+    fields("Date", "date")
+    + fields("Code", "text")
+    + _numbers("O H L C")
+    + _numbers("EO EH EL EC", BLANK)
+    + _numbers("AO AH AL AC Vo OI Va")
+    + fields("CM", "text")
+    + _numbers("Strike")
+    + _late("VoOA")
+    + fields("EmMrgnTrgDiv PCDiv", "text")
+    + _late("LTD SQD", "date")
+    + _late("Settle Theo BaseVol UnderPx IV IR")
+)

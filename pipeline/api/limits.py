@@ -1,0 +1,126 @@
+"""How often the API may be asked: sliding windows per budget, and the pause after a 429.
+
+The vendor does not say whether its minute slides, follows the clock or is a token bucket. At most
+``limit`` requests in *every* window satisfies all three. A window is made ``guard_s`` longer than
+a minute because requests may reach the server closer together than they were sent.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from pipeline.api.clock import Clock, SystemClock, check
+from pipeline.api.plans import Plan, budgets
+
+
+@dataclass(frozen=True)
+class Pacing:
+    """Operating values of the limiter; all times in seconds.
+
+    Attributes:
+        window_s: length of the vendor's window.
+        guard_s: added to it, for the spread of travel times.
+        margin: part of the vendor's limit that is used; limits are rounded, never below 1.
+        cool_down_s: pause of all requests after a 429.
+        long_cool_down_s: pause when the first request after a cool-down is refused again: gross
+            excess cuts access for about five minutes.
+    """
+
+    window_s: float = 60.0
+    guard_s: float = 1.0
+    margin: float = 0.98
+    cool_down_s: float = 60.0
+    long_cool_down_s: float = 300.0
+
+
+class RateLimiter:
+    """Shared by all threads of a process; each page takes one permit of each of its budgets.
+
+    Args:
+        limits: requests per window and budget; a budget that is not named is not limited.
+        pacing: windows, margin and pauses.
+        clock: monotonic clock; tests inject their own.
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[str, int],
+        pacing: Pacing | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._pacing = pacing or Pacing()
+        self._clock = clock or SystemClock()
+        self._sent: dict[str, deque[float]] = {
+            budget: deque(maxlen=max(1, round(limit * self._pacing.margin)))
+            for budget, limit in limits.items()
+        }
+        self._lock = threading.Lock()
+        self._paused_from = float("-inf")
+        self._paused_until = float("-inf")
+        self._refusals = 0
+
+    def acquire(self, names: Iterable[str], stop: threading.Event | None = None) -> float:
+        """Waits until a request may be sent, and counts it.
+
+        Returns:
+            The moment of the permit on the limiter's clock.
+
+        Raises:
+            FetchCancelled: ``stop`` is set, or was while waiting.
+        """
+        windows = [self._sent[name] for name in names if name in self._sent]
+        while True:
+            if stop is not None:
+                check(stop)
+            with self._lock:
+                now = self._clock.now()
+                pause = self._pause(windows, now)
+                if pause <= 0:
+                    for window in windows:
+                        window.append(now)
+                    return now
+            self._clock.wait(pause, stop)
+
+    def refused(self, sent_at: float, retry_after_s: float | None = None) -> float:
+        """Notes a 429 and pauses all requests.
+
+        Refusals of requests sent before the pause began are the tail of the same burst and change
+        nothing. A refusal after a pause, with no success since, starts the long pause.
+
+        Args:
+            sent_at: what ``acquire`` returned for the request.
+            retry_after_s: the server's own wish, if it sent one.
+
+        Returns:
+            Seconds until requests go on, for the log and the caller's own pause.
+        """
+        with self._lock:
+            now = self._clock.now()
+            if sent_at >= self._paused_from:
+                self._refusals += 1
+                usual = self._pacing.cool_down_s
+                pause = usual if self._refusals == 1 else self._pacing.long_cool_down_s
+                self._paused_from = now
+                self._paused_until = now + (pause if retry_after_s is None else retry_after_s)
+            return max(0.0, self._paused_until - now)
+
+    def succeeded(self, sent_at: float) -> None:
+        """Notes an answer: refusals before it do not count as persisting."""
+        with self._lock:
+            if sent_at >= self._paused_until:
+                self._refusals = 0
+
+    def _pause(self, windows: Iterable[deque[float]], now: float) -> float:
+        length = self._pacing.window_s + self._pacing.guard_s
+        full = (window[0] + length for window in windows if len(window) == window.maxlen)
+        return max(self._paused_until, *full, float("-inf")) - now
+
+
+@cache
+def process_limiter(plan: Plan) -> RateLimiter:
+    """The limiter of ``plan`` that all sessions of this process share: one account, one window."""
+    return RateLimiter(budgets(plan))

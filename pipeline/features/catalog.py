@@ -1,0 +1,102 @@
+"""The catalogue: every column of the dataset, in order.
+
+Each family declares its base columns beside the code that computes them; this module puts the
+families in order, adds the transforms and answers what the rest of the pipeline asks: which
+columns there are, of which type, and how far back they look. To add a feature: one row and one
+function in its family, a new manifest, one test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from pipeline.features import (
+    alpha158_rolling,
+    calendar,
+    candle,
+    identity,
+    moving_average,
+    option,
+    price_return,
+    volatility,
+)
+from pipeline.features.spec import Feature, FloatArray, Scope
+from pipeline.features.transforms import HISTORY, transform_class, transforms_of
+from pipeline.market.data import Market
+from pipeline.market.panel import CARRY_COLUMNS
+
+DATE, CODE = "Date", "Code"
+ROLE = b"role"  # field metadata: key, feature or label
+
+_ARROW = {"float32": pa.float32(), "int8": pa.int8(), "int16": pa.int16()}
+
+
+class Family(Protocol):
+    """What a family module offers."""
+
+    @property
+    def FEATURES(self) -> tuple[Feature, ...]: ...  # noqa: N802
+
+    @property
+    def SCOPE(self) -> Scope: ...  # noqa: N802
+
+    def compute(self, market: Market) -> Mapping[str, FloatArray]: ...
+
+
+FAMILIES: Sequence[Family] = (
+    identity,
+    price_return,
+    candle,
+    moving_average,
+    volatility,
+    alpha158_rolling,
+    option,
+    calendar,
+)
+
+
+@cache
+def features() -> tuple[Feature, ...]:
+    """All base columns in catalogue order."""
+    return tuple(feature for family in FAMILIES for feature in family.FEATURES)
+
+
+@cache
+def column_schema() -> pa.Schema:
+    """Arrow schema of a chunk: the two keys, then each base column followed by its transforms."""
+    keys: list[pa.Field[Any]] = [
+        pa.field(DATE, pa.date32(), nullable=False, metadata={ROLE: b"key"}),
+        pa.field(CODE, pa.string(), nullable=False, metadata={ROLE: b"key"}),
+    ]
+    columns: list[pa.Field[Any]] = [
+        pa.field(name, _ARROW[dtype], metadata={ROLE: b"feature"})
+        for feature in features()
+        for name, dtype in [
+            (feature.name, feature.dtype),
+            *((feature.name + t.suffix, t.dtype) for t in transforms_of(feature)),
+        ]
+    ]
+    return pa.schema(keys + columns)
+
+
+def repeating_columns() -> frozenset[str]:
+    """Columns whose values repeat over the rows of a day: one per date, per sector, or ranks."""
+    return frozenset(
+        feature.name + suffix
+        for feature in features()
+        for suffix in ("", *(t.suffix for t in transforms_of(feature)))
+        if transform_class(feature) == "M" or suffix in {"_sector_mean", "_cs_rank"}
+    )
+
+
+def warm_up_columns() -> int:
+    """Trading columns in front of a chunk that make every value independent of its start.
+
+    The longest look-back, the columns a close may be carried over before it, and the history
+    of the transforms.
+    """
+    return max(feature.lookback for feature in features()) + CARRY_COLUMNS + HISTORY

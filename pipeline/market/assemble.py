@@ -1,0 +1,250 @@
+"""From raw tables to the arrays features work on.
+
+1. ``_axis``: which column each record belongs to.
+2. ``_master``: listing records as codes x columns, and the universe.
+3. ``_raw_bars``: bars as codes x columns, unadjusted, null without a trade.
+4. ``_split_into_lines``: one line per listing and price basis (see ``market.panel``).
+5. ``_adjusted``: prices and shares of each line in the line's basis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.errors import PipelineError
+from pipeline.market import codes as code_tables
+from pipeline.market.data import Market, Master
+from pipeline.market.options import option_quotes
+from pipeline.market.panel import RELIST_GAP, BoolArray, FloatArray, Panel
+from pipeline.market.sessions import DateArray, TradingCalendar
+
+IndexArray: TypeAlias = NDArray[np.int64]
+
+BAR_FIELDS = ("O", "H", "L", "C", "Vo", "Va")
+
+
+class EmptyUniverse(PipelineError):
+    """No ordinary share is listed on any wanted session."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One listing of one code in one price basis; columns count from the panel's start."""
+
+    code: int
+    listed_from: int  # first column of the listing
+    listed_to: int  # one past its last column
+    first: int  # first wanted column it answers for
+    stop: int  # one past the last one
+
+
+def assemble(
+    bars: pa.Table,
+    listed: pa.Table,
+    options: pa.Table | None,
+    calendar: TradingCalendar,
+    sessions: DateArray,
+    n_out: int,
+) -> Market:
+    """All inputs of a chunk as dense arrays.
+
+    Args:
+        bars: daily bars with Date (date32), Code, O, H, L, C, Vo, Va, AdjFactor, unadjusted.
+        listed: master records with Date, Code, Mkt, S17, S33, ScaleCat, Mrgn.
+        options: Nikkei 225 option rows, or None when the source is unavailable.
+        calendar: published trading days.
+        sessions: (columns,) the panel's columns, warm-up included.
+        n_out: number of trailing columns wanted.
+
+    Raises:
+        EmptyUniverse: nobody is listed on the wanted columns.
+    """
+    codes, master = _master(listed, sessions, n_out)
+    raw, factors = _raw_bars(bars, codes, sessions, master.listed)
+    master.adj_factor[:] = factors
+    panel = _panel(raw, factors, master.listed, codes, sessions, n_out)
+    quotes = None if options is None else option_quotes(options, sessions)
+    return Market(panel=panel, master=master, calendar=calendar, options=quotes)
+
+
+def _axis(table: pa.Table, sessions: DateArray) -> tuple[IndexArray, BoolArray]:
+    """(rows,) column of each record and whether its date is on the axis at all."""
+    dates = table["Date"].to_numpy().astype("datetime64[D]")
+    column = np.searchsorted(sessions, dates)
+    inside = column < sessions.size
+    inside[inside] = sessions[column[inside]] == dates[inside]
+    return column, inside
+
+
+def _encode(column: pa.ChunkedArray[Any]) -> tuple[IndexArray, list[str]]:
+    """(rows,) position in the list of distinct texts; null counts as an empty text."""
+    encoded = column.fill_null("").combine_chunks().dictionary_encode()
+    return encoded.indices.to_numpy().astype(np.int64), [
+        str(text) for text in encoded.dictionary.to_pylist()
+    ]
+
+
+def _decode(column: pa.ChunkedArray[Any], meaning: Callable[[str], float]) -> FloatArray:
+    """(rows,) a small code column as numbers."""
+    index, texts = _encode(column)
+    return np.array([meaning(text) for text in texts], dtype=np.float64)[index]
+
+
+def _master(table: pa.Table, sessions: DateArray, n_out: int) -> tuple[NDArray[np.str_], Master]:
+    column, inside = _axis(table, sessions)
+    row_code, texts = _encode(table["Code"])
+    tier = _decode(table["Mkt"], code_tables.market_tier)
+    s33 = _decode(table["S33"], code_tables.sector33)
+    ordinary = np.array([code_tables.is_ordinary_share(text) for text in texts], dtype=bool)
+    member = inside & ordinary[row_code] & ~np.isnan(tier) & ~np.isnan(s33)
+
+    wanted = member & (column >= sessions.size - n_out)
+    names = np.array(texts, dtype=np.str_)
+    codes = np.unique(names[row_code[wanted]])
+    if codes.size == 0:
+        raise EmptyUniverse(
+            f"no ordinary share of the three market tiers is listed between "
+            f"{sessions[-n_out]} and {sessions[-1]}",
+            "check the listed snapshot of these days",
+        )
+    position = _positions(names, codes)[row_code]
+    keep = inside & (position >= 0)
+    at = (position[keep], column[keep])
+
+    def dense(values: FloatArray) -> FloatArray:
+        grid = np.full((codes.size, sessions.size), np.nan)
+        grid[at] = values[keep]
+        return grid
+
+    def flags(values: BoolArray) -> BoolArray:
+        grid = np.zeros((codes.size, sessions.size), dtype=bool)
+        grid[at] = values[keep]
+        return grid
+
+    master = Master(
+        listed=flags(inside),
+        tier=dense(tier),
+        s17=dense(_decode(table["S17"], code_tables.sector17)),
+        s33=dense(s33),
+        scale=dense(_decode(table["ScaleCat"], code_tables.scale_bucket)),
+        margin=dense(_decode(table["Mrgn"], code_tables.margin_class)),
+        universe=flags(member),
+        adj_factor=np.ones((codes.size, sessions.size)),
+    )
+    return codes, master
+
+
+def _positions(names: NDArray[np.str_], codes: NDArray[np.str_]) -> IndexArray:
+    """(names,) index of each name in the sorted ``codes``, -1 where absent."""
+    at = np.searchsorted(codes, names)
+    at[at == codes.size] = 0
+    return np.where(codes[at] == names, at, -1)
+
+
+def _raw_bars(
+    table: pa.Table, codes: NDArray[np.str_], sessions: DateArray, listed: BoolArray
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    """Bars, codes x columns, null without a trade or a master record; and AdjFactor."""
+    column, inside = _axis(table, sessions)
+    row_code, texts = _encode(table["Code"])
+    position = _positions(np.array(texts, dtype=np.str_), codes)[row_code]
+    keep = inside & (position >= 0)
+    at = (position[keep], column[keep])
+
+    def dense(field: str, empty: float) -> FloatArray:
+        grid = np.full((codes.size, sessions.size), empty)
+        grid[at] = table[field].to_numpy()[keep]
+        return grid
+
+    raw = {field: dense(field, np.nan) for field in BAR_FIELDS}
+    traded = listed & ~np.isnan(raw["C"]) & (raw["Vo"] > 0)
+    for grid in raw.values():
+        grid[~traded] = np.nan
+    factors = dense("AdjFactor", 1.0)
+    factors[np.isnan(factors)] = 1.0
+    return raw, factors
+
+
+def _panel(
+    raw: dict[str, FloatArray],
+    factors: FloatArray,
+    listed: BoolArray,
+    codes: NDArray[np.str_],
+    sessions: DateArray,
+    n_out: int,
+) -> Panel:
+    lines = _split_into_lines(listed, factors, sessions.size - n_out)
+    row = np.array([line.code for line in lines], dtype=np.int64)
+    columns = np.arange(sessions.size)
+    start = np.array([[line.listed_from] for line in lines])
+    end = np.array([[line.listed_to] for line in lines])
+    basis_end = np.array([[line.stop] for line in lines])
+    own = (columns >= start) & (columns < end)
+
+    known = np.where(columns < basis_end, factors[row], 1.0)
+    to_basis = _product_after(known)
+    first_wanted = sessions.size - n_out
+    fields = {name: np.where(own, raw[name][row], np.nan) for name in BAR_FIELDS}
+    return Panel(
+        sessions=sessions,
+        n_out=n_out,
+        codes=codes,
+        line_code=row.astype(np.int32),
+        line_first=np.array([line.first - first_wanted for line in lines], dtype=np.int32),
+        line_stop=np.array([line.stop - first_wanted for line in lines], dtype=np.int32),
+        o=fields["O"] * to_basis,
+        h=fields["H"] * to_basis,
+        l=fields["L"] * to_basis,
+        c=fields["C"] * to_basis,
+        v=fields["Vo"] / to_basis,
+        va=fields["Va"],
+        listed=listed[row] & own,
+        adj_factor=factors[row],
+    )
+
+
+def _product_after(factors: FloatArray) -> FloatArray:
+    """K(u, end]: product of the factors of all later columns, multiplied newest first.
+
+    The order of multiplication starts at the basis, so the product does not depend on how far
+    the array reaches back or forth.
+    """
+    product = np.ones_like(factors)
+    product[:, :-1] = np.cumprod(factors[:, :0:-1], axis=1)[:, ::-1]
+    return product
+
+
+def _split_into_lines(listed: BoolArray, factors: FloatArray, first_wanted: int) -> list[Line]:
+    """Lines of all codes: the newest line of code i at place i, then the older ones."""
+    newest: list[Line] = []
+    older: list[Line] = []
+    splits = factors != 1.0
+    for code in range(listed.shape[0]):
+        lines = _lines_of(code, listed[code], splits[code], first_wanted)
+        newest.append(lines[-1])
+        older.extend(lines[:-1])
+    return newest + older
+
+
+def _lines_of(code: int, listed: BoolArray, splits: BoolArray, first_wanted: int) -> list[Line]:
+    n_columns = listed.size
+    days = np.flatnonzero(listed)
+    breaks = np.flatnonzero(np.diff(days) > RELIST_GAP + 1)
+    starts = [int(days[0]), *(int(days[b + 1]) for b in breaks)]
+    ends = [*(int(days[b]) + 1 for b in breaks), n_columns]
+    lines: list[Line] = []
+    for start, end in zip(starts, ends, strict=True):
+        if end <= first_wanted:
+            continue
+        begin = max(start, first_wanted)
+        ex_dates = [int(u) for u in np.flatnonzero(splits[begin + 1 : end]) + begin + 1]
+        edges = [begin, *ex_dates, end]
+        lines += [Line(code, start, end, first, stop) for first, stop in pairwise(edges)]
+    return lines

@@ -1,0 +1,14 @@
+"""A synthetic Tokyo exchange, served as J-Quants API v2 over HTTP on the loopback address.
+
+Nothing here is real: names say so, every answer carries ``X-Simulator: g5``, and what is built
+from it says ``origin: simulator``.
+
+To add an endpoint: a method of ``Market`` that makes its columns, one row in ``endpoints``.
+"""
+
+from pipeline.simulator.app import AppOptions
+from pipeline.simulator.market import Market
+from pipeline.simulator.server import SimulatorServer, serving
+from pipeline.simulator.spec import MarketSpec
+
+__all__ = ["AppOptions", "Market", "MarketSpec", "SimulatorServer", "serving"]

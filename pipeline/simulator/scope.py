@@ -1,0 +1,91 @@
+"""From a query to the rows it may see: the plan's window, the clock, the trading calendar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.simulator.endpoints import Endpoint, Scope
+from pipeline.simulator.publication import AFTER_CLOSE, tokyo_date
+
+if TYPE_CHECKING:
+    from pipeline.simulator.market import Market
+    from pipeline.simulator.plans import Plan
+    from pipeline.simulator.query import Query
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who asks, and when."""
+
+    market: Market
+    plan: Plan
+    now: datetime
+
+    @property
+    def today(self) -> date:
+        """Calendar date in Tokyo."""
+        return tokyo_date(self.now)
+
+    def scope(self, endpoint: Endpoint, query: Query) -> Scope:
+        """The rows a query selects.
+
+        Raises:
+            RefusalError: all dates asked for lie outside the plan's window.
+        """
+        first, last = self._dates(endpoint, query)
+        return Scope(
+            sessions=self._listing(endpoint, last)
+            if endpoint.axis == "listing"
+            else self._sessions(endpoint, first, last),
+            code=query.code,
+            as_of=self._newest_prices(),
+            first=first,
+            last=last,
+            hol_div=query.hol_div,
+        )
+
+    def _dates(self, endpoint: Endpoint, query: Query) -> tuple[date, date]:
+        window = self.plan.window(self.today)
+        start, end = self.market.spec.start, self._end_of_axis(endpoint)
+        first = query.day or query.first or min(start, query.last or start)
+        last = query.day or query.last or max(first, end)
+        if query.day or query.first or query.last:
+            window.require(first, last)
+        first, last = window.clip(first, last)
+        if endpoint.axis == "days":  # the exchange opened on the market's first day
+            first = max(first, self.market.spec.start)
+        return first, last
+
+    def _end_of_axis(self, endpoint: Endpoint) -> date:
+        """The end of an open range: the published calendar ends with the next year."""
+        return date(self.today.year + 1, 12, 31) if endpoint.axis == "days" else self.today
+
+    def _sessions(self, endpoint: Endpoint, first: date, last: date) -> range:
+        calendar = self.market.calendar
+        newest = min(self._newest(endpoint), self.market.last)
+        start = calendar.at_or_after(np.datetime64(first))
+        stop = min(calendar.at_or_before(np.datetime64(last)), newest) + 1
+        return range(start, max(start, stop))
+
+    def _listing(self, endpoint: Endpoint, day: date) -> range:
+        """The session whose list answers for a date: that day, the next session when closed.
+
+        Far in the future the newest published list answers, before the market's start the
+        oldest one.
+        """
+        newest = min(self._newest(endpoint), self.market.last + 1)
+        t = min(self.market.calendar.at_or_after(np.datetime64(day)), newest)
+        return range(max(t, 0), t + 1)
+
+    def _newest(self, endpoint: Endpoint) -> int:
+        sessions = self.market.calendar.sessions
+        if endpoint.publication is None:
+            return int(sessions.size) - 1
+        return endpoint.publication.newest(sessions, self.now)
+
+    def _newest_prices(self) -> int:
+        return min(AFTER_CLOSE.newest(self.market.calendar.sessions, self.now), self.market.last)

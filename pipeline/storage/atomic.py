@@ -1,0 +1,177 @@
+"""Files that are whole or absent.
+
+A file is written under a temporary name in its own folder, forced to disk and renamed over its
+target; then the folder is forced to disk, so that the rename survives a power cut as well.
+Whoever has the old file open keeps reading the old one.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import StorageError
+
+# What our own writers and Luigi's local targets leave behind when their process is killed.
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|.+-luigi-tmp-[0-9]+")
+
+_HINTS = {
+    errno.ENOSPC: "free some disk space and run again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run again",
+    errno.EROFS: "the file system is read-only; choose another data_output_dir or remount it",
+    errno.EACCES: "give this user the right to write there or choose another data_output_dir",
+    errno.EPERM: "give this user the right to write there or choose another data_output_dir",
+    errno.EIO: "the disk reports a fault; see the system log before running again",
+    errno.EEXIST: "a file stands where a folder is needed; move it away",
+    errno.ENOTDIR: "a file stands where a folder is needed; move it away",
+    errno.EISDIR: "a folder stands where a file is needed; move it away",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+
+
+@contextmanager
+def os_errors(path: Path, action: str = "cannot be written") -> Iterator[None]:
+    """Turn what the operating system says about a file into a readable error.
+
+    Errors without a number and those of connections pass through: they come from elsewhere.
+
+    Raises:
+        StorageError: for any ``OSError`` of the block that concerns files.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or isinstance(error, (ConnectionError, TimeoutError)):
+            raise
+        where = error.filename if isinstance(error.filename, str) else path
+        reason = os.strerror(error.errno)
+        raise StorageError(
+            f"{where}: {action}: {reason}", _HINTS.get(error.errno, "check the path and run again")
+        ) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; it becomes ``path`` when the block ends well.
+
+    On any exception the temporary file is removed and ``path`` stays as it was.
+
+    Raises:
+        StorageError: the block or the replacement failed in the file system.
+    """
+    with _taking_the_place_of(path) as temporary:
+        yield temporary
+        _force_to_disk(temporary)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file as a whole.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def json_bytes(document: Any) -> bytes:
+    """Deterministic JSON text: insertion order, two spaces, a newline at the end.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON does not know.
+    """
+    return (json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode()
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Replace a JSON file as a whole.
+
+    Raises:
+        StorageError: the file system refused.
+        ValueError: NaN or infinity in the document.
+    """
+    write_bytes(path, json_bytes(document))
+
+
+def replace_symlink(path: Path, target: str) -> None:
+    """Point a symlink at ``target`` (relative to its folder) in one step.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    with _taking_the_place_of(path) as temporary:
+        temporary.symlink_to(target)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents so that they survive a power cut.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _force_to_disk(path.parent)
+
+
+def sweep_leftovers(root: Path, older_than_s: float, now: float) -> list[Path]:
+    """Remove what killed processes left behind below ``root``.
+
+    Args:
+        older_than_s: age in seconds from which a temporary file is surely nobody's.
+        now: seconds since the epoch.
+
+    Returns:
+        The removed files.
+    """
+    found = [
+        Path(folder, name)
+        for folder, _, names in os.walk(root)
+        for name in names
+        if _LEFTOVER.fullmatch(name)
+    ]
+    return sorted(path for path in found if _remove_older(path, now - older_than_s))
+
+
+@contextmanager
+def _taking_the_place_of(path: Path) -> Iterator[Path]:
+    """A free name beside ``path`` that is renamed over it, or removed on any exception."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    with os_errors(path):
+        make_folder(path.parent)
+        try:
+            yield temporary
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _force_to_disk(path.parent)
+
+
+def _remove_older(path: Path, limit: float) -> bool:
+    """Remove a file not changed since ``limit``; another sweeper may have been quicker."""
+    try:
+        if path.lstat().st_mtime >= limit:
+            return False
+        path.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _force_to_disk(path: Path) -> None:
+    """fsync a file or a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

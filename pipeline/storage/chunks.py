@@ -1,0 +1,402 @@
+"""Chunks: ``chunks/<chunk_id>/`` with ml_dataset.parquet, metadata.json and status.json.
+
+A build (1) writes status ``building``; (2) writes the Parquet file under a temporary name;
+(3) writes the metadata beside it; (4) renames both over the old ones; (5) writes status
+``completed``, which is the commit. Killed at any point it leaves a chunk that is not complete,
+and until (4) the old Parquet file stands untouched. An error leaves status ``failed``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import socket
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.errors import PipelineError, SchemaMismatch, StorageError, UsageError
+from pipeline.manifest import columns_of, schema_hash, stamped
+from pipeline.market.periods import Period
+from pipeline.storage import documents
+from pipeline.storage.atomic import os_errors, replacing
+from pipeline.storage.parquet import Contents, Layout, RowGroupWriter, file_sha256
+
+Document = dict[str, Any]
+Clock = Callable[[], dt.datetime]
+
+_ERROR_CHARACTERS = 2000  # a status file stays readable whatever an exception says
+
+
+def utc_now() -> dt.datetime:
+    """The current time in UTC, to the second."""
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A snapshot that a chunk is built from."""
+
+    source: str
+    key: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BuildOrder:
+    """What is to be built, from what and for whom.
+
+    Attributes:
+        chunk_id: such as ``2020Q1``.
+        origin: api, files or simulator.
+        run_id: the run that builds.
+        code_version: version of the code that computes the rows.
+        covered_from, covered_to: the asked range, both ends included; rows may cover less.
+        input_start, input_end: days read, warm-up included.
+        schema: columns with their roles, keys first.
+        schema_version: version of the manifest.
+        inputs: snapshots read.
+    """
+
+    chunk_id: str
+    origin: str
+    run_id: str
+    code_version: str
+    covered_from: dt.date
+    covered_to: dt.date
+    input_start: dt.date
+    input_end: dt.date
+    schema: pa.Schema
+    schema_version: str
+    inputs: tuple[Input, ...]
+
+
+class ChunkStore:
+    """The ``chunks/`` folder of an output root.
+
+    Args:
+        root: the output root; its ``chunks/`` is created with the first chunk.
+        clock: gives the times written into documents.
+    """
+
+    def __init__(self, root: Path, clock: Clock = utc_now) -> None:
+        self.folder = root / "chunks"
+        self._clock = clock
+
+    def parquet_path(self, chunk_id: str) -> Path:
+        return self.folder / chunk_id / "ml_dataset.parquet"
+
+    def metadata_path(self, chunk_id: str) -> Path:
+        return self.folder / chunk_id / "metadata.json"
+
+    def status_path(self, chunk_id: str) -> Path:
+        return self.folder / chunk_id / "status.json"
+
+    def rebuild_path(self, chunk_id: str) -> Path:
+        return self.folder / chunk_id / "rebuild.json"
+
+    def ids(self) -> list[str]:
+        """Ids of the chunks on disk in order of time; other files and folders are passed over.
+
+        Raises:
+            StorageError: the folder is there but cannot be read.
+        """
+        with os_errors(self.folder, "cannot be read"):
+            if not self.folder.exists():
+                return []
+            names = [entry.name for entry in os.scandir(self.folder) if entry.is_dir()]
+        periods = [period for name in names if (period := _period(name))]
+        return [period.chunk_id for period in sorted(periods)]
+
+    def status(self, chunk_id: str) -> Document | None:
+        """The status; None when it is missing or unusable, which both mean: not complete."""
+        try:
+            return self.read_status(chunk_id)
+        except PipelineError:
+            return None
+
+    def read_status(self, chunk_id: str) -> Document:
+        """The status, or why there is none to speak of.
+
+        Raises:
+            MissingData: the chunk was never built.
+            StorageError: the file is unreadable, damaged or another chunk's.
+        """
+        return self._read_own(self.status_path(chunk_id), "status", chunk_id)
+
+    def status_problem(self, chunk_id: str) -> str | None:
+        """Why :meth:`status` gives nothing, as one line; None when it gives something."""
+        try:
+            self.read_status(chunk_id)
+        except PipelineError as error:
+            return str(error)
+        return None
+
+    def metadata(self, chunk_id: str) -> Document:
+        """The metadata.
+
+        Raises:
+            MissingData: there are none.
+            StorageError: the file is unreadable, damaged or another chunk's.
+        """
+        return self._read_own(self.metadata_path(chunk_id), "metadata", chunk_id)
+
+    def parquet_bytes(self, chunk_id: str) -> int | None:
+        """Size of the Parquet file on disk; None without one."""
+        try:
+            return self.parquet_path(chunk_id).stat().st_size
+        except OSError:
+            return None
+
+    def request_rebuild(self, chunk_ids: Iterable[str], reason: str) -> dict[str, str]:
+        """Ask durably that chunks be built once more, whether they are complete or not.
+
+        Returns:
+            Id of the request of each chunk.
+
+        Raises:
+            UsageError: a malformed chunk id; nothing is requested then.
+            StorageError: the file system refused.
+        """
+        requests = {Period.parse(chunk_id).chunk_id: uuid.uuid4().hex for chunk_id in chunk_ids}
+        for chunk_id, request in requests.items():
+            note = {"id": request, "reason": reason, "requested_at": self._now()}
+            documents.write_document(self.rebuild_path(chunk_id), "rebuild", note)
+        return requests
+
+    def wanted(self, chunk_id: str) -> str | None:
+        """Id of the latest rebuild request; None when there is none.
+
+        A damaged request is still a request: its content stands for its id, so it is answered
+        by one build like any other.
+
+        Raises:
+            StorageError: the file is there but cannot be read.
+        """
+        path = self.rebuild_path(chunk_id)
+        with os_errors(path, "cannot be read"):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return None
+        try:
+            request = documents.parse_document(content, path, "rebuild")["id"]
+        except StorageError:
+            request = hashlib.sha256(content).hexdigest()[:32]
+        return str(request)
+
+    def why_not_complete(
+        self, chunk_id: str, *, origin: str, first: dt.date, last: dt.date
+    ) -> str | None:
+        """Reason why a chunk does not serve a run that asks for [first, last]; None if it does.
+
+        Looks at three small files and a file size; never at a clock or into the Parquet file.
+        """
+        try:
+            status = self.read_status(chunk_id)
+        except PipelineError as error:
+            return error.message
+        return why_not_complete(
+            status,
+            self.parquet_bytes(chunk_id),
+            origin=origin,
+            first=first,
+            last=last,
+            wanted=self.wanted(chunk_id),
+        )
+
+    @contextmanager
+    def build(self, order: BuildOrder, layout: Layout | None = None) -> Iterator[RowGroupWriter]:
+        """Build a chunk: the block writes row groups, its end publishes them.
+
+        Raises:
+            SchemaMismatch: the rows do not fit the schema; status ``failed_schema_mismatch``.
+            StorageError: the rows are out of order or the file system refused; ``failed``.
+            Exception: whatever the block raises, recorded as ``failed`` and raised again.
+        """
+        status = self._begin(order)
+        what = f"chunk {order.chunk_id}"
+        metadata_path = self.metadata_path(order.chunk_id)
+        schema = stamped(order.schema, order.schema_version)
+        try:
+            with (
+                replacing(metadata_path) as metadata,
+                replacing(self.parquet_path(order.chunk_id)) as parquet,
+            ):
+                with RowGroupWriter(parquet, schema, layout or Layout(), what) as writer:
+                    yield writer
+                contents = writer.contents()
+                done = status | _facts(parquet, contents)
+                document = _metadata(order, done, contents, self._now())
+                content = documents.encode_document(metadata_path, "metadata", document)
+                metadata.write_bytes(content)
+            self._write_status(done | {"state": "completed", "finished_at": self._now()})
+        except Exception as error:
+            self._record_failure(status, error)
+            raise
+
+    def mark_schema_mismatch(self, chunk_id: str, message: str) -> None:
+        """Withdraw a completed chunk that the gate refused; the next run builds it again.
+
+        Other chunks are left as they are: they are not complete anyway.
+
+        Raises:
+            StorageError: the file system refused.
+        """
+        status = self.status(chunk_id)
+        if status is None or status["state"] != "completed":
+            return
+        note = {
+            "type": SchemaMismatch.__name__,
+            "message": message[:_ERROR_CHARACTERS],
+            "hint": "the next run builds this chunk again",
+        }
+        self._write_status(status | {"state": "failed_schema_mismatch", "error": note})
+
+    def _begin(self, order: BuildOrder) -> Document:
+        """Write status ``building``; the rebuild request it answers is the one standing now."""
+        status: Document = {
+            "chunk_id": Period.parse(order.chunk_id).chunk_id,
+            "state": "building",
+            "origin": order.origin,
+            "build_id": uuid.uuid4().hex,
+            "rebuild": self.wanted(order.chunk_id),
+            "run_id": order.run_id,
+            "started_at": self._now(),
+            "finished_at": None,
+            "covered_from": order.covered_from.isoformat(),
+            "covered_to": order.covered_to.isoformat(),
+            "output_start": None,
+            "output_end": None,
+            "rows": None,
+            "schema_hash": schema_hash(columns_of(order.schema)),
+            "schema_version": order.schema_version,
+            "parquet_bytes": None,
+            "parquet_sha256": None,
+            "inputs": {entry.key: entry.sha256 for entry in order.inputs},
+            "code_version": order.code_version,
+            "error": None,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        self._write_status(status)
+        return status
+
+    def _record_failure(self, status: Document, error: Exception) -> None:
+        state = "failed_schema_mismatch" if isinstance(error, SchemaMismatch) else "failed"
+        text = error.message if isinstance(error, PipelineError) else str(error)
+        note = {
+            "type": type(error).__name__,
+            "message": text[:_ERROR_CHARACTERS],
+            "hint": error.hint if isinstance(error, PipelineError) else "",
+        }
+        try:
+            self._write_status(status | {"state": state, "finished_at": self._now(), "error": note})
+        except StorageError as second:
+            # ``building`` stays on disk and is not complete either; the first error matters.
+            error.add_note(f"and the failure could not be recorded: {second}")
+
+    def _write_status(self, status: Document) -> None:
+        documents.write_document(self.status_path(status["chunk_id"]), "status", status)
+
+    def _read_own(self, path: Path, kind: documents.Kind, chunk_id: str) -> Document:
+        document = documents.read_document(path, kind)
+        if document["chunk_id"] != chunk_id:
+            raise StorageError(
+                f"{kind} file {path}: belongs to chunk {document['chunk_id']}, not {chunk_id}",
+                "it was copied here; request a rebuild of the chunk: g5 rebuild",
+            )
+        return document
+
+    def _now(self) -> str:
+        return self._clock().isoformat(timespec="seconds")
+
+
+def why_not_complete(
+    status: Mapping[str, Any],
+    parquet_bytes: int | None,
+    *,
+    origin: str,
+    first: dt.date,
+    last: dt.date,
+    wanted: str | None,
+) -> str | None:
+    """Whether a chunk serves a run, as the reason why not; None means complete.
+
+    Args:
+        status: a valid status document.
+        parquet_bytes: size of the Parquet file on disk, None without one.
+        origin: that of the run.
+        first, last: asked range, both ends included; ``last`` is the last session already
+            published.
+        wanted: id of the latest rebuild request, None when there is none.
+    """
+    if status["state"] == "building":
+        return f"unfinished build since {status['started_at']} (pid {status['pid']})"
+    if status["state"] != "completed":
+        return f"{status['state']}: {status['error']['type']}: {status['error']['message']}"
+    if status["origin"] != origin:
+        return f"made from origin {status['origin']}, the run is {origin}"
+    if wanted is not None and status["rebuild"] != wanted:
+        return "a rebuild was requested"
+    if parquet_bytes is None:
+        return "the Parquet file is missing"
+    if parquet_bytes != status["parquet_bytes"]:
+        return f"the Parquet file has {parquet_bytes} bytes, recorded {status['parquet_bytes']}"
+    start, end = (dt.date.fromisoformat(status[f"covered_{side}"]) for side in ("from", "to"))
+    if start > first or end < last:
+        return f"covers {start} to {end}, asked {first} to {last}"
+    return None
+
+
+def _period(name: str) -> Period | None:
+    """The period of a folder name; None for a stray folder."""
+    try:
+        return Period.parse(name)
+    except UsageError:
+        return None
+
+
+def _facts(parquet: Path, contents: Contents) -> Document:
+    """What the status says about a finished file."""
+    return {
+        "output_start": contents.first.isoformat() if contents.first else None,
+        "output_end": contents.last.isoformat() if contents.last else None,
+        "rows": contents.rows,
+        "parquet_bytes": parquet.stat().st_size,
+        "parquet_sha256": file_sha256(parquet),
+    }
+
+
+def _metadata(
+    order: BuildOrder, status: Mapping[str, Any], contents: Contents, now: str
+) -> Document:
+    columns = columns_of(order.schema)
+    sources = defaultdict(list)
+    for entry in order.inputs:
+        sources[entry.source].append({"key": entry.key, "sha256": entry.sha256})
+    return {
+        "chunk_id": status["chunk_id"],
+        "build_id": status["build_id"],
+        "origin": status["origin"],
+        "input_start": order.input_start.isoformat(),
+        "input_end": order.input_end.isoformat(),
+        "output_start": status["output_start"],
+        "output_end": status["output_end"],
+        "rows": status["rows"],
+        "columns": [column.name for column in columns],
+        "dtypes": {column.name: column.dtype for column in columns},
+        "feature_schema_hash": status["schema_hash"],
+        "feature_schema_version": status["schema_version"],
+        "dataset_hash": status["parquet_sha256"],
+        "generated_at": now,
+        "null_rates": dict(contents.null_rates),
+        "sources": dict(sources),
+    }

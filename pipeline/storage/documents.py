@@ -1,0 +1,162 @@
+"""JSON documents of the output tree, each held against its JSON Schema when written and read.
+
+The schemas are data, in ``schema/<kind>.schema.json``. What is on disk is therefore either a
+valid document or an error that names the path, what is wrong and what to do about it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pipeline.errors import MissingData, StorageError
+from pipeline.storage import atomic
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+Kind = Literal[
+    "status", "metadata", "dataset_metadata", "manifest", "validation", "snapshot", "rebuild"
+]
+
+_SHOWN = 5  # violations named in one message
+_SHOWN_CHARACTERS = 160  # of each: the text may quote a whole document
+
+_REMEDY: dict[str, str] = {
+    "status": "the chunk counts as not complete; the next run builds it again",
+    "metadata": "request a rebuild of the chunk: g5 rebuild",
+    "dataset_metadata": "merge again: g5 merge-chunks",
+    "manifest": "restore the file or write it again with g5 regenerate-manifest",
+    "validation": "delete it; the next run validates again",
+    "snapshot": "delete it; the next run lists or fetches its parts again",
+    "rebuild": "delete it or request the rebuild again: g5 rebuild",
+}
+
+
+def read_document(path: Path, kind: Kind) -> dict[str, Any]:
+    """Read a document and check it.
+
+    Raises:
+        MissingData: there is no such file.
+        StorageError: it is unreadable, empty, truncated or another kind of document.
+    """
+    return parse_document(_content(path, kind), path, kind)
+
+
+def parse_document(content: bytes, path: Path, kind: Kind) -> dict[str, Any]:
+    """Check the content of a file already read; ``path`` is for the message.
+
+    Raises:
+        StorageError: it is empty, truncated or another kind of document.
+    """
+    if not content.strip():
+        raise StorageError(f"{kind} file {path}: is empty", _REMEDY[kind])
+    try:
+        document = json.loads(content, parse_constant=_no_constant)
+    except ValueError as error:
+        raise StorageError(
+            f"{kind} file {path}: is not JSON, perhaps cut off: {error}", _REMEDY[kind]
+        ) from error
+    _check(document, path, kind)
+    checked: dict[str, Any] = document
+    return checked
+
+
+def write_document(path: Path, kind: Kind, document: Mapping[str, Any]) -> None:
+    """Check a document and replace the file as a whole.
+
+    Raises:
+        StorageError: the document breaks its schema (nothing is written), or the file system
+            refused.
+    """
+    atomic.write_bytes(path, encode_document(path, kind, document))
+
+
+def encode_document(path: Path, kind: Kind, document: Mapping[str, Any]) -> bytes:
+    """The checked text of a document; ``path`` is for the message.
+
+    Raises:
+        StorageError: the document breaks its schema.
+    """
+    try:
+        content = atomic.json_bytes(document)
+    except (TypeError, ValueError) as error:
+        raise StorageError(f"{kind} file {path}: cannot be written as JSON: {error}") from error
+    # What will be read back is checked: a tuple, for one, comes back as a list.
+    _check(json.loads(content), path, kind)
+    return content
+
+
+@cache
+def schema_folder() -> Path:
+    """Where the schemas are: beside the package in a checkout, or installed with it.
+
+    Raises:
+        StorageError: neither place has them.
+    """
+    beside = Path(__file__).resolve().parents[2] / "schema"
+    installed = Path(sys.prefix) / "share" / "g5" / "schema"
+    for folder in (beside, installed):
+        if (folder / "status.schema.json").is_file():
+            return folder
+    raise StorageError(
+        f"schema folder: not found, neither {beside} nor {installed}",
+        "install the package again or run from a complete checkout",
+    )
+
+
+def _content(path: Path, kind: Kind) -> bytes:
+    try:
+        with atomic.os_errors(path, "cannot be read"):
+            return path.read_bytes()
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise MissingData(f"{kind} file {path}: does not exist", _REMEDY[kind]) from error
+        raise
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+@cache
+def _validator(kind: str) -> Validator:
+    """The compiled schema of a kind.
+
+    jsonschema takes longer to import than twenty status files take to read, so it is imported
+    with the first document and not with the package.
+    """
+    from jsonschema import Draft202012Validator
+
+    if kind not in get_args(Kind):
+        raise StorageError(f"document kind {kind!r}: expected one of {', '.join(get_args(Kind))}")
+    path = schema_folder() / f"{kind}.schema.json"
+    with atomic.os_errors(path, "cannot be read"):
+        schema = json.loads(path.read_bytes())
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def _check(document: Any, path: Path, kind: Kind) -> None:
+    errors = list(islice(_validator(kind).iter_errors(document), _SHOWN + 1))
+    if not errors:
+        return
+    shown = "; ".join(_line(error) for error in errors[:_SHOWN])
+    more = "; and more" if len(errors) > _SHOWN else ""
+    raise StorageError(f"{kind} file {path}: does not fit its schema: {shown}{more}", _REMEDY[kind])
+
+
+def _line(error: ValidationError) -> str:
+    """One violation as ``$.path: what is wrong``, of alternatives the one that came nearest."""
+    from jsonschema.exceptions import best_match
+
+    nearest = best_match([error]) or error
+    text = nearest.message
+    if len(text) > _SHOWN_CHARACTERS:
+        text = f"{text[: _SHOWN_CHARACTERS // 2]} ... {text[-_SHOWN_CHARACTERS // 2 :]}"
+    return f"{nearest.json_path}: {text}"

@@ -1,0 +1,199 @@
+"""Parquet files of chunks and datasets: the one place that knows how they are laid out.
+
+Rows are sorted by Date and Code, without duplicates; a row group never crosses a month, so that
+a later day replaces only the tail of a file. The same rows give the same bytes.
+
+Encoding, measured on one core with 80,000 rows x 310 columns (features, ratios, ranks, flags):
+float32 as BYTE_STREAM_SPLIT with zstd level 1 writes 340 MB/s of ordinary features to 0.79 of
+their size, plain 340 MB/s to 0.80, and reads a fifth faster; level 3 gains 1 % in size for up to
+a quarter of the speed; a dictionary of continuous values costs two thirds of it. A dictionary
+pays for keys, for int8 flags (half the size) and for floats with few distinct values, such as
+ranks and sector means (0.27 instead of 0.67 of the size, at 240 instead of 370 MB/s).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import StorageError
+from pipeline.manifest import KEYS, columns_of, compare
+
+DATE, CODE = KEYS
+
+# Enough to tell one null in 240,000 rows times 80 chunks from none.
+_RATE_DIGITS = 9
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How values are encoded.
+
+    Attributes:
+        level: zstd level.
+        repeating: float columns with few distinct values, for which a dictionary is smaller.
+    """
+
+    level: int = 1
+    repeating: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What was written: number of rows, first and last session (None without rows), null rates."""
+
+    rows: int
+    first: dt.date | None
+    last: dt.date | None
+    null_rates: Mapping[str, float]
+
+
+class RowGroupWriter:
+    """An open Parquet file to which row groups are added in order; a context manager.
+
+    Args:
+        path: the file, normally a temporary name.
+        schema: starts with Date and Code; its metadata are written as they are.
+        what: the chunk or dataset, for messages.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, layout: Layout, what: str) -> None:
+        self._path = path
+        self._schema = schema
+        self._layout = layout
+        self._what = what
+        self._rows = 0
+        self._first: tuple[dt.date, str] | None = None
+        self._last: tuple[dt.date, str] | None = None
+        self._nulls = dict.fromkeys(schema.names, 0)
+
+    def __enter__(self) -> Self:
+        self._writer = pq.ParquetWriter(
+            self._path, self._schema, **_options(self._schema, self._layout)
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._writer.close()
+            return
+        # The file is given up; closing it writes a footer, which must not hide the real error.
+        with suppress(Exception):
+            self._writer.close()
+
+    def write(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Add one row group: rows of one month, after all rows so far. No rows add nothing.
+
+        Raises:
+            SchemaMismatch: other columns than the file's.
+            StorageError: rows not ascending by Date and Code, a null key, or two months.
+        """
+        table = self._fitted(rows)
+        if not table.num_rows:
+            return
+        first, last = self._checked_range(table)
+        self._writer.write_table(table, row_group_size=table.num_rows)
+        self._rows += table.num_rows
+        self._first, self._last = self._first or first, last
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            self._nulls[name] += column.null_count
+
+    def contents(self) -> Contents:
+        """What was written so far."""
+        rates = {n: round(k / max(self._rows, 1), _RATE_DIGITS) for n, k in self._nulls.items()}
+        return Contents(
+            rows=self._rows,
+            first=self._first[0] if self._first else None,
+            last=self._last[0] if self._last else None,
+            null_rates=rates,
+        )
+
+    def _fitted(self, rows: pa.Table | pa.RecordBatch) -> pa.Table:
+        """The rows under the file's own schema: equal names and dtypes, its field metadata."""
+        table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
+        if table.schema.equals(self._schema, check_metadata=True):
+            return table
+        seen = compare(columns_of(self._schema), columns_of(table.schema))
+        # Roles are declared by the file's schema; rows on their way to it need not repeat them.
+        replace(seen, roles=()).raise_for(self._what, "the code and its catalogue disagree")
+        return table.cast(self._schema)
+
+    def _checked_range(self, table: pa.Table) -> tuple[tuple[dt.date, str], tuple[dt.date, str]]:
+        """First and last key of a row group, once its order is known to be right."""
+        dates, codes = (table.column(key).combine_chunks() for key in KEYS)
+        if dates.null_count or codes.null_count:
+            raise StorageError(f"{self._what}: a row without {DATE} or {CODE}")
+        first = (dates[0].as_py(), codes[0].as_py())
+        last = (dates[-1].as_py(), codes[-1].as_py())
+        if self._last is not None and first <= self._last:
+            raise self._disorder(self._last, first)
+        if (at := _first_disorder(dates, codes)) is not None:
+            before, after = [(dates[i].as_py(), codes[i].as_py()) for i in (at, at + 1)]
+            raise self._disorder(before, after)
+        if (first[0].year, first[0].month) != (last[0].year, last[0].month):
+            raise StorageError(
+                f"{self._what}: a row group from {first[0]} to {last[0]}; expected one month",
+                "write the rows month by month",
+            )
+        return first, last
+
+    def _disorder(self, before: tuple[dt.date, str], after: tuple[dt.date, str]) -> StorageError:
+        wrong = "twice" if before == after else "out of order"
+        return StorageError(
+            f"{self._what}: row {after[0]} {after[1]} stands {wrong}, after {before[0]} "
+            f"{before[1]}; expected rows ascending by {DATE}, {CODE} without duplicates"
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_disorder(dates: pa.Array[Any], codes: pa.Array[Any]) -> int | None:
+    """Position of the first row that is not before its successor by (Date, Code)."""
+    days = dates.cast(pa.date32()).view(pa.int32()).to_numpy()
+    step = np.diff(days)
+    code_rises = pc.less(codes[:-1], codes[1:]).to_numpy(zero_copy_only=False)
+    wrong = (step < 0) | ((step == 0) & ~code_rises)
+    return int(np.argmax(wrong)) if wrong.any() else None
+
+
+def _options(schema: pa.Schema, layout: Layout) -> dict[str, Any]:
+    """Options of the Parquet writer: dictionary where it pays, other floats split into bytes."""
+    repeating = [f.name for f in schema if f.name in layout.repeating or _repeats(f)]
+    floats = [f.name for f in schema if f.type in (pa.float32(), pa.float64())]
+    return {
+        "compression": "zstd",
+        "compression_level": layout.level,
+        "use_dictionary": repeating,
+        "use_byte_stream_split": [name for name in floats if name not in layout.repeating],
+        "write_statistics": list(KEYS),
+        "write_page_index": True,
+    }
+
+
+def _repeats(column: pa.Field[Any]) -> bool:
+    """Keys, flags and text have few distinct values by their nature."""
+    return (
+        column.name in KEYS
+        or column.type in (pa.int8(), pa.string())
+        or pa.types.is_dictionary(column.type)
+    )

@@ -1,0 +1,50 @@
+"""BuildAll: the whole way from the API to the published dataset."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import luigi
+
+from pipeline.market.periods import ChunkRange
+from pipeline.tasks import planning
+from pipeline.tasks.dataset import MergeChunks
+from pipeline.tasks.parameters import switch
+from pipeline.tasks.rebuild import request_once
+
+
+class BuildAll(luigi.WrapperTask):
+    """Fetch, build, validate and merge the sessions of [start, end] whose data are published.
+
+    Complete when the dataset was merged from the present builds of exactly these chunks. What a
+    run rebuilds although it is there: with ``--force`` or ``--resume false``, all its chunks;
+    with ``--latest-only``, only the newest chunk is looked at and the others are merged as found.
+    """
+
+    start: luigi.Parameter[dt.date] = luigi.DateParameter(description="first day, YYYY-MM-DD")
+    end: luigi.Parameter[dt.date] = luigi.DateParameter(description="last day, YYYY-MM-DD")
+    chunk_months: luigi.Parameter[int] = luigi.IntParameter(default=3)
+    resume: luigi.Parameter[bool] = switch(default=True)
+    force: luigi.Parameter[bool] = switch(default=False)
+    latest_only: luigi.Parameter[bool] = switch(default=False)
+    refresh_listed: luigi.Parameter[bool] = switch(default=False)
+
+    def requires(self) -> MergeChunks:
+        with planning.reported():
+            chunks = self._chunks()
+            if self.force or not self.resume:
+                request_once([chunk.chunk_id for chunk in chunks])
+            return MergeChunks(
+                start=chunks[0].first,
+                end=chunks[-1].last,
+                chunk_months=self.chunk_months,
+                build=True,
+                all_chunks=self.latest_only,
+                refresh_listed=self.refresh_listed,
+            )
+
+    def _chunks(self) -> list[ChunkRange]:
+        settings = planning.check_request(self.start, self.end)
+        planning.hold_output(settings.data_output_dir)
+        chunks = planning.plan_chunks(settings, self.start, self.end, self.chunk_months, fetch=True)
+        return chunks[-1:] if self.latest_only else chunks

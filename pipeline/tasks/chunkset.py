@@ -1,0 +1,115 @@
+"""The chunks a step after the build is about."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import luigi
+from luigi.task import externalize
+
+from pipeline.errors import MissingData
+from pipeline.market.periods import ChunkRange, Period, periods_between
+from pipeline.storage.chunks import ChunkStore
+from pipeline.tasks import config, planning
+from pipeline.tasks.chunks import BuildChunk
+from pipeline.tasks.parameters import OptionalDate
+
+
+class OverChunks(luigi.Task):
+    """Parameters and inputs shared by the gate and the merge.
+
+    Without ``start`` and ``end``: every chunk that is there. ``build`` is set by BuildAll; a step
+    started alone never builds, it names what is missing.
+    """
+
+    start: luigi.Parameter[dt.date | None] = OptionalDate(default=None)
+    end: luigi.Parameter[dt.date | None] = OptionalDate(default=None)
+    chunk_months: luigi.Parameter[int] = luigi.IntParameter(default=3)
+    build: luigi.Parameter[bool] = luigi.BoolParameter(default=False)
+    all_chunks: luigi.Parameter[bool] = luigi.BoolParameter(
+        default=False, description="also take every other chunk that is there"
+    )
+    refresh_listed: luigi.Parameter[bool] = luigi.BoolParameter(default=False)
+
+    def chunks(self) -> list[BuildChunk]:
+        """One task per chunk, in order of time; the ones not to be built cannot run.
+
+        Raises:
+            MissingData: there is no chunk at all, and none is to be built.
+            UsageError: see ``planning``.
+        """
+        with planning.reported():
+            settings = config.settings()
+            if not self.build:
+                planning.check_manifest()
+                planning.check_output(settings.data_output_dir)
+            ranges = self._to_build() if self.build else {}
+            found = {
+                chunk: externalize(self._as_found(chunk))
+                for chunk in self._found()
+                if chunk not in ranges
+            }
+            if not (ranges or found):
+                raise MissingData(
+                    f"no chunk in {settings.data_output_dir / 'chunks'}", "run BuildAll first"
+                )
+            tasks = {**found, **self._build_tasks(ranges)}
+            return [tasks[chunk] for chunk in sorted(tasks, key=Period.parse)]
+
+    def builds(self) -> dict[str, str | None]:
+        """The receipt: which build of each chunk this step is, or would be, made from."""
+        store = ChunkStore(config.settings().data_output_dir)
+        receipt: dict[str, str | None] = {}
+        for task in self.chunks():
+            status = store.status(task.chunk)
+            receipt[task.chunk] = status["build_id"] if status else None
+        return receipt
+
+    def _to_build(self) -> dict[str, ChunkRange]:
+        assert self.start is not None and self.end is not None  # noqa: PT018
+        settings = config.settings()
+        ranges = planning.plan_chunks(
+            settings, self.start, self.end, self.chunk_months, fetch=False
+        )
+        store = ChunkStore(settings.data_output_dir)
+        return {
+            chunk.chunk_id: planning.with_what_is_there(
+                chunk, store.status(chunk.chunk_id), settings.origin
+            )
+            for chunk in ranges
+        }
+
+    def _build_tasks(self, ranges: dict[str, ChunkRange]) -> dict[str, BuildChunk]:
+        if not ranges:
+            return {}
+        snapshot = planning.source_range(config.settings(), list(ranges.values()))
+        return {
+            chunk.chunk_id: BuildChunk(
+                chunk=chunk.chunk_id,
+                first=chunk.first,
+                last=chunk.last,
+                snapshot=str(snapshot),
+                refresh_listed=self.refresh_listed,
+            )
+            for chunk in ranges.values()
+        }
+
+    def _found(self) -> list[str]:
+        """Chunks taken as they are."""
+        if self.build and not self.all_chunks:
+            return []
+        if self.build or self.start is None or self.end is None:
+            return ChunkStore(config.settings().data_output_dir).ids()
+        periods = periods_between(self.start, self.end, self.chunk_months)
+        return [period.chunk_id for period in periods]
+
+    def _as_found(self, chunk: str) -> BuildChunk:
+        """Asks of a chunk no more than it says it covers."""
+        status = ChunkStore(config.settings().data_output_dir).status(chunk)
+        period = Period.parse(chunk)
+        first, last = period.first_day, period.last_day
+        if status is not None:
+            first, last = (
+                dt.date.fromisoformat(status[f"covered_{side}"]) for side in ("from", "to")
+            )
+        return BuildChunk(chunk=chunk, first=first, last=last, snapshot=f"{first}_{last}")

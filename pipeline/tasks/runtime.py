@@ -1,0 +1,73 @@
+"""How task processes start and end.
+
+Luigi starts one process per task and has no setting for the start method. A forked child may
+hang for ever on a lock of some thread pool of its parent, so the start method is ``spawn``.
+A child must never outlive its run: a run that was killed must not publish anything later.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1  # prctl: signal this process gets when its parent dies
+
+
+def is_main_process() -> bool:
+    """True in the process a person started, False in a task process."""
+    return multiprocessing.parent_process() is None
+
+
+def is_command() -> bool:
+    """True when a person or cron started this process as ``luigi`` or ``g5``."""
+    return is_main_process() and Path(sys.argv[0]).name in {"luigi", "g5"}
+
+
+def prepare_main_process() -> None:
+    """Set the start method and turn SIGTERM into an orderly end. Called on import of the tasks.
+
+    Only a process that was started as ``luigi`` or ``g5`` gets the signal handler: a program that
+    merely imports the package keeps its own.
+    """
+    multiprocessing.set_start_method("spawn", force=True)
+    if not is_command():
+        return
+    main = os.getpid()
+
+    def on_sigterm(signum: int, _frame: FrameType | None) -> None:
+        if os.getpid() == main:
+            raise SystemExit(128 + signum)  # Luigi's worker then ends its task processes
+        os._exit(128 + signum)
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+
+
+class TaskProcessSetup:
+    """``[worker] task_process_context``: entered in the task's own process, before run()."""
+
+    def __init__(self, task_process: Any) -> None:
+        self.own_process = bool(task_process.use_multiprocessing)
+
+    def __enter__(self) -> None:
+        if not self.own_process:
+            return
+        # Native code that hangs never runs a Python signal handler: take the default, death.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        parent = multiprocessing.parent_process()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if parent is not None and parent.pid != os.getppid():
+            os._exit(1)  # the parent died before the request was in force
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None

@@ -1,0 +1,45 @@
+"""FetchSource: one source of one run, from the API into the snapshot cache."""
+
+from __future__ import annotations
+
+import luigi
+
+from pipeline.storage.snapshots import SnapshotStore, snapshot_key
+from pipeline.tasks import config
+from pipeline.tasks.fetching import ANY_AGE, fetch_snapshot
+from pipeline.tasks.plan import SnapshotRange
+from pipeline.tasks.progress import Reporter
+
+
+class FetchSource(luigi.Task):
+    """``cache/<source>/<source>_raw_<snapshot>.json`` and the parts it lists.
+
+    One process at a time talks to the API (resource ``jquants_api``), with as many threads as
+    configured. Complete means: the snapshot is there, of this origin, and was checked after
+    ``fresh_after``, which the run decided before its first task.
+    """
+
+    source: luigi.Parameter[str] = luigi.Parameter()
+    snapshot: luigi.Parameter[str] = luigi.Parameter(description="START_END[_asof-DATE][_TAG]")
+    fresh_after: luigi.Parameter[str] = luigi.Parameter(default=ANY_AGE)
+
+    resources = {"jquants_api": 1}
+    priority = 100
+
+    def complete(self) -> bool:
+        settings = config.settings()
+        wanted = SnapshotRange.parse(self.snapshot)
+        key = snapshot_key(self.source, wanted.start, wanted.end, wanted.asof, wanted.tag)
+        found = SnapshotStore(settings.data_output_dir, settings.origin).find(self.source, key)
+        return found is not None and (
+            self.fresh_after == ANY_AGE or found["checked_at"] >= self.fresh_after
+        )
+
+    def run(self) -> None:
+        fetch_snapshot(
+            config.settings(),
+            self.source,
+            SnapshotRange.parse(self.snapshot),
+            self.fresh_after,
+            Reporter(self, f"{self.source}: {{done}} of {{total}} days"),
+        )

@@ -1,0 +1,253 @@
+"""Rows as tables: types, the ways of writing "missing", and what is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import Any
+
+import pytest
+
+from pipeline.api.decode import Decoder
+from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
+from pipeline.api.fields import Field
+from pipeline.errors import BadResponse
+
+QUERY = {"date": "2024-01-16"}
+DAY = dt.date(2024, 1, 16)
+WIRE: dict[str, Any] = {"text": "0050", "flag": "1", "date": "2024-01-16", "number": 12.5}
+OURS: dict[str, Any] = {**WIRE, "date": DAY}
+
+
+def row_of(endpoint: Endpoint, **changed: Any) -> dict[str, Any]:
+    """A row with every field of the endpoint, nested ones inside their object."""
+    row: dict[str, Any] = {}
+    for field in endpoint.fields:
+        if field.inner:
+            row.setdefault(field.outer, {})[field.inner] = WIRE[field.kind]
+        else:
+            row[field.name] = WIRE[field.kind]
+    return row | changed
+
+
+def decode(endpoint: Endpoint, *rows: dict[str, Any]) -> list[dict[str, Any]]:
+    return Decoder(endpoint).table(list(rows), QUERY).to_pylist()
+
+
+def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda row: row.source)
+
+
+@each_endpoint
+def test_every_field_arrives_with_its_type(endpoint: Endpoint) -> None:
+    """Dates as dates, numbers as floats, the rest as text, in the order of the table."""
+    table = Decoder(endpoint).table([row_of(endpoint)], QUERY)
+    assert table.schema == endpoint.schema
+    assert table.to_pylist() == [{field.name: OURS[field.kind] for field in endpoint.fields}]
+
+
+@each_endpoint
+def test_no_rows_make_an_empty_table(endpoint: Endpoint) -> None:
+    """With the full schema."""
+    table = Decoder(endpoint).table([], QUERY)
+    assert (table.schema, table.num_rows) == (endpoint.schema, 0)
+
+
+@each_endpoint
+def test_every_declared_spelling_of_missing_becomes_null(endpoint: Endpoint) -> None:
+    """Null itself always, and exactly the texts of the field; keys are never missing."""
+    for field in endpoint.fields:
+        if field.name in endpoint.never_null or field.inner:
+            continue
+        for spelling in (None, *field.missing):
+            (row,) = decode(endpoint, row_of(endpoint, **{field.name: spelling}))
+            assert row[field.name] is None, (field.name, spelling)
+
+
+@each_endpoint
+def test_every_required_field_is_missed(endpoint: Endpoint) -> None:
+    """A vanished field is named; it never turns into nulls by itself."""
+    for field in endpoint.fields:
+        row = without(row_of(endpoint), field.outer)
+        if field.required:
+            with pytest.raises(BadResponse, match=f"field {field.outer}: expected in every row"):
+                decode(endpoint, row_of(endpoint), row)
+        else:
+            assert decode(endpoint, row)[0][field.name] is None
+
+
+@each_endpoint
+def test_every_field_refuses_another_type(endpoint: Endpoint) -> None:
+    """The error names field, row, what was expected and what came."""
+    for field in endpoint.fields:
+        for wrong in ({"a": 1}, [1], True):
+            value: Any = wrong
+            if field.inner:
+                value = {**row_of(endpoint)[field.outer], field.inner: wrong}
+            rows = row_of(endpoint), row_of(endpoint, **{field.outer: value})
+            told = rf"field {field.name}, row 1: expected .*, got {type(wrong).__name__} "
+            with pytest.raises(BadResponse, match=told):
+                decode(endpoint, *rows)
+
+
+@each_endpoint
+def test_a_key_is_never_null(endpoint: Endpoint) -> None:
+    """A row that cannot be placed is refused."""
+    for name in endpoint.never_null:
+        with pytest.raises(BadResponse, match=f"field {name}: expected a value in every row"):
+            decode(endpoint, row_of(endpoint, **{name: None}))
+
+
+@pytest.mark.parametrize(
+    ("source", "field", "wire", "ours"),
+    [
+        # bars: null means no trade
+        ("daily_bars", "C", None, None),
+        ("daily_bars", "Vo", 0.0, 0.0),
+        ("daily_bars", "C", 1500, 1500.0),
+        ("daily_bars", "Va", 2**60, 2.0**60),
+        ("daily_bars", "Code", "130A0", "130A0"),
+        # summaries: all text on the wire
+        ("fin_summary", "Sales", "100529000000", 100529000000.0),
+        ("fin_summary", "EPS", "-66.76", -66.76),
+        ("fin_summary", "EPS", "", None),
+        ("fin_summary", "EqAR", "0.004", 0.004),
+        ("fin_summary", "MatChgSub", "true", "true"),
+        ("fin_summary", "NxtFYEn", "", None),
+        # dividends: undecided and not set
+        ("dividend", "DivRate", "-", None),
+        ("dividend", "DivRate", "", None),
+        ("dividend", "DivRate", 0.0, 0.0),
+        ("dividend", "DivRate", "12.5", 12.5),
+        ("dividend", "PayDate", "-", None),
+        ("earnings_date", "SchDate", "", None),
+        # margin alerts: the day before was not published; ETFs
+        ("margin_alert", "LongOutChg", "-", None),
+        ("margin_alert", "LongOutRatio", "*", None),
+        ("margin_alert", "LongOutRatio", 4.2, 4.2),
+        ("margin_interest", "PubDate", None, None),
+        # options: 0.0 is a day without a trade, blank a session that does not exist
+        ("index_option", "O", 0.0, 0.0),
+        ("index_option", "EO", "", None),
+        ("index_option", "EO", 0.0, 0.0),
+        ("index_option", "EmMrgnTrgDiv", "002", "002"),
+        ("futures", "MO", "", None),
+        ("indices", "O", "", None),
+        # "-" is a size bucket of its own
+        ("listed", "ScaleCat", "-", "-"),
+        ("listed", "CoNameEn", "", None),
+        ("short_sale", "PrevRptRatio", "", None),
+        ("short_sale", "PrevRptDate", "", None),
+        ("investor_types", "FrgnBal", -1234567, -1234567.0),
+    ],
+)
+def test_values_by_hand(source: str, field: str, wire: object, ours: object) -> None:
+    """The conventions of each endpoint, one by one."""
+    endpoint = endpoint_of(source)
+    (row,) = decode(endpoint, row_of(endpoint, **{field: wire}))
+    assert row[field] == ours
+    assert type(row[field]) is type(ours)
+
+
+@pytest.mark.parametrize(
+    ("source", "field", "wire"),
+    [
+        ("daily_bars", "C", ""),
+        ("daily_bars", "C", "-"),
+        ("daily_bars", "Code", 13010),
+        ("dividend", "DivRate", "*"),
+        ("margin_alert", "LongOutRatio", "-"),
+        ("fin_summary", "Sales", "1,000"),
+        ("fin_summary", "Sales", "nan"),
+        ("fin_summary", "Sales", "1_000"),
+        ("fin_summary", "Sales", " 1"),
+        ("index_option", "SQD", "2024-02-30"),
+        ("index_option", "SQD", "20240209"),
+        ("index_option", "SQD", "2024-2-9"),
+        ("index_option", "SQD", "-"),
+        ("margin_alert", "PubReason", "1"),
+        ("margin_alert", "PubReason", {"Restricted": "1"}),
+    ],
+)
+def test_what_is_not_declared_is_refused(source: str, field: str, wire: object) -> None:
+    """Nothing unexpected turns silently into a null."""
+    endpoint = endpoint_of(source)
+    with pytest.raises(BadResponse, match=f"field {field}.*, row 0: expected"):
+        decode(endpoint, row_of(endpoint, **{field: wire}))
+
+
+def test_one_column_may_mix_all_forms() -> None:
+    """Floats, integers, numeric text, the missing text and null, row by row."""
+    endpoint = endpoint_of("dividend")
+    values: list[object] = [1.5, 2, "3.5", "-", "", None]
+    rows = decode(endpoint, *(row_of(endpoint, DivRate=value) for value in values))
+    assert [row["DivRate"] for row in rows] == [1.5, 2.0, 3.5, None, None, None]
+
+
+def test_flags_may_be_text_or_integers() -> None:
+    """The vendor's pages show both; they are stored as text."""
+    endpoint = endpoint_of("margin_alert")
+    reasons = row_of(endpoint)["PubReason"]
+    rows = decode(
+        endpoint,
+        row_of(endpoint, PubReason={**reasons, "Monitoring": 0}),
+        row_of(endpoint, PubReason={**reasons, "Monitoring": "1"}),
+    )
+    assert [row["PubReason.Monitoring"] for row in rows] == ["0", "1"]
+
+
+def test_the_order_of_keys_does_not_matter() -> None:
+    """Fields are found by name."""
+    endpoint = endpoint_of("topix")
+    row = row_of(endpoint, O=1.0, H=4.0, L=0.5, C=2.0)
+    turned = dict(reversed(row.items()))
+    assert decode(endpoint, row, turned) == [*decode(endpoint, row), *decode(endpoint, row)]
+
+
+def test_plans_without_session_columns_give_nulls() -> None:
+    """Below Premium the morning and afternoon keys are absent; the schema does not change."""
+    endpoint = endpoint_of("daily_bars")
+    absent = [field.name for field in endpoint.fields if not field.required]
+    (row,) = decode(endpoint, without(row_of(endpoint), *absent))
+    assert [name for name, value in row.items() if value is None] == absent
+
+
+def test_rows_before_a_field_existed_may_lack_it() -> None:
+    """Settlement prices are due from 2016-07-19 on, not before."""
+    endpoint = endpoint_of("index_option")
+    old = without(row_of(endpoint, Date="2016-07-15"), "Settle", "IV", "SQD")
+    assert decode(endpoint, old)[0]["Settle"] is None
+    due = without(row_of(endpoint, Date="2016-07-19"), "Settle")
+    with pytest.raises(BadResponse, match="field Settle: expected in every row"):
+        decode(endpoint, old, due)
+
+
+def test_unknown_fields_are_reported_once_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """An added field does no harm, and its news do not flood the log."""
+    endpoint = endpoint_of("topix")
+    decoder = Decoder(endpoint)
+    with caplog.at_level(logging.WARNING):
+        tables = [decoder.table([row_of(endpoint, New=1, Other="x")], QUERY) for _ in range(3)]
+    assert {table.schema for table in tables} == {endpoint.schema}
+    assert [record.getMessage() for record in caplog.records] == [
+        "/indices/bars/daily/topix: unknown field 'New' left out",
+        "/indices/bars/daily/topix: unknown field 'Other' left out",
+    ]
+
+
+def test_many_vanished_fields_are_named_five_at_most() -> None:
+    """The error stays one readable line."""
+    endpoint = endpoint_of("daily_bars")
+    with pytest.raises(BadResponse, match="field O, H, L, C, UL and 9 more: expected") as caught:
+        decode(endpoint, {"Date": "2024-01-16", "Code": "13010"})
+    assert caught.value.status == 200
+    assert caught.value.params == QUERY
+
+
+def test_a_nested_field_is_named_by_its_path() -> None:
+    """Outer and inner key."""
+    assert (Field("A.B", "flag").outer, Field("A.B", "flag").inner) == ("A", "B")
+    assert (Field("A", "text").outer, Field("A", "text").inner) == ("A", "")

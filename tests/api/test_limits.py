@@ -1,0 +1,151 @@
+"""Rate limits: never one request too many in any minute, whatever the schedule."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.api.clock import FetchCancelled, SystemClock
+from pipeline.api.limits import Pacing, RateLimiter, process_limiter
+from tests.api.fakes import FakeClock
+
+PLAN = ("plan",)
+BOTH = ("plan", "fins/summary")
+
+
+def most_in_any_window(moments: list[float], window_s: float) -> int:
+    return max(sum(start <= moment < start + window_s for moment in moments) for start in moments)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 40), st.sampled_from([PLAN, BOTH])), min_size=1, max_size=80),
+    st.integers(1, 12),
+    st.integers(1, 12),
+)
+def test_no_window_ever_holds_more_than_the_limit(
+    calls: list[tuple[float, tuple[str, ...]]], plan_limit: int, summary_limit: int
+) -> None:
+    """For any gaps between calls, every 60 seconds hold at most the limit, budget by budget."""
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": plan_limit, "fins/summary": summary_limit}, clock=clock)
+    sent: dict[str, list[float]] = {"plan": [], "fins/summary": []}
+    for gap, names in calls:
+        clock.wait(gap)
+        moment = limiter.acquire(names)
+        for name in names:
+            sent[name].append(moment)
+    assert most_in_any_window(sent["plan"], 60.0) <= plan_limit
+    if sent["fins/summary"]:
+        assert most_in_any_window(sent["fins/summary"], 60.0) <= summary_limit
+
+
+@pytest.mark.parametrize(("limit", "allowed"), [(5, 5), (60, 59), (120, 118), (500, 490)])
+def test_the_margin_leaves_room_but_hardly_any_time(limit: int, allowed: int) -> None:
+    """98 % of the limit in 61 seconds: less than 5 % slower than the limit itself."""
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": limit}, clock=clock)
+    start = clock.now()
+    moments = [limiter.acquire(PLAN) - start for _ in range(4 * allowed)]
+    assert moments[allowed - 1] == 0.0
+    assert moments[allowed] == pytest.approx(61.0)
+    assert moments[-1] == pytest.approx(3 * 61.0)
+    assert (61.0 / allowed) / (60.0 / limit) < 1.05
+    assert most_in_any_window(moments, 60.0) == allowed
+
+
+def test_threads_share_one_window() -> None:
+    """Eight threads together send no more than one would."""
+    pacing = Pacing(window_s=0.2, guard_s=0.02, margin=1.0)
+    limiter = RateLimiter({"plan": 5}, pacing)
+    with ThreadPoolExecutor(8) as pool:
+        moments = sorted(pool.map(lambda _: limiter.acquire(PLAN), range(20)))
+    assert most_in_any_window(moments, 0.2) <= 5
+    assert moments[-1] - moments[0] < 2.0
+
+
+def test_a_budget_without_a_limit_does_not_wait() -> None:
+    """The simulator may be asked without limits."""
+    clock = FakeClock()
+    limiter = RateLimiter({}, clock=clock)
+    for _ in range(10_000):
+        limiter.acquire(BOTH)
+    assert clock.waits == []
+
+
+def test_a_refusal_holds_back_everything_for_a_minute() -> None:
+    """Requests of every budget wait until the cool-down is over."""
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": 100}, clock=clock)
+    sent_at = limiter.acquire(PLAN)
+    assert limiter.refused(sent_at) == 60.0
+    assert limiter.acquire(("other",)) == sent_at + 60.0
+
+
+def test_refusals_of_one_burst_count_once() -> None:
+    """Requests that were under way when the first refusal came do not prolong the pause."""
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": 100}, clock=clock)
+    early = [limiter.acquire(PLAN) for _ in range(5)]
+    clock.wait(2.0)
+    limiter.refused(early[0])
+    clock.wait(1.0)
+    assert [limiter.refused(sent_at) for sent_at in early[1:]] == [59.0] * 4
+
+
+def test_a_refusal_after_the_pause_means_the_long_one() -> None:
+    """Gross excess cuts access for five minutes; a success in between resets that."""
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": 100}, clock=clock)
+    limiter.refused(limiter.acquire(PLAN))
+    assert limiter.refused(limiter.acquire(PLAN)) == 300.0
+    limiter.succeeded(limiter.acquire(PLAN))
+    clock.wait(1.0)
+    assert limiter.refused(limiter.acquire(PLAN)) == 60.0
+
+
+def test_an_answer_to_an_old_request_does_not_end_the_excess() -> None:
+    """Only a request sent after the pause can show that the API answers again."""
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": 100}, clock=clock)
+    old = limiter.acquire(PLAN)
+    limiter.refused(old)
+    limiter.succeeded(old)
+    assert limiter.refused(limiter.acquire(PLAN)) == 300.0
+
+
+def test_the_server_may_name_the_pause() -> None:
+    """Retry-After replaces the usual cool-down."""
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": 100}, clock=clock)
+    assert limiter.refused(limiter.acquire(PLAN), 7.0) == 7.0
+
+
+def test_waiting_ends_when_the_fetch_is_cancelled() -> None:
+    """A thread in a cool-down of minutes leaves at once."""
+    limiter = RateLimiter({"plan": 100}, clock=SystemClock())
+    limiter.refused(limiter.acquire(PLAN))
+    stop = threading.Event()
+    threading.Timer(0.05, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(FetchCancelled):
+        limiter.acquire(PLAN, stop)
+    assert time.monotonic() - began < 5.0
+
+
+def test_a_cancelled_fetch_sends_nothing_more() -> None:
+    """Even when no wait is due."""
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(FetchCancelled):
+        RateLimiter({}).acquire(PLAN, stop)
+
+
+def test_sessions_of_a_process_share_the_limiter_of_their_plan() -> None:
+    """The account is one, however many sessions there are."""
+    assert process_limiter("light") is process_limiter("light")
+    assert process_limiter("light") is not process_limiter("premium")

@@ -1,0 +1,102 @@
+"""``g5 sim serve`` as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from time import monotonic, sleep
+
+import pytest
+import requests
+
+from pipeline.cli.sim import main
+
+SMALL = ["--stocks", "10", "--start", "2024-01-04", "--end", "2024-02-29"]
+
+
+@contextmanager
+def command(*options, **environment):
+    """A running server; its process and the line it printed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli.sim", "serve", *SMALL, *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+    try:
+        yield process, process.stdout.readline()
+    finally:
+        process.kill()
+        process.wait(timeout=10)
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_prints_one_line_serves_and_stops_on_a_signal(number):
+    """The URL is usable at once; the exit code is 0."""
+    with command("--plan", "light", G5_SIM_API_KEY="k1") as (process, line):
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v2\n", line)
+        url = line.strip() + "/equities/bars/daily?date=2024-02-29"
+        assert requests.get(url, headers={"x-api-key": "k1"}, timeout=20).json()["data"]
+        assert requests.get(url, headers={"x-api-key": "simulator"}, timeout=20).status_code == 403
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+        assert process.stdout.read() == ""
+
+
+def test_it_stops_after_its_time():
+    """No server stays behind a forgotten test."""
+    started = monotonic()
+    with command("--max-seconds", "0.5") as (process, line):
+        assert line
+        assert process.wait(timeout=10) == 0
+    assert monotonic() - started < 8
+
+
+def test_it_stops_when_its_parent_is_gone():
+    """The parent starts the server and dies at once."""
+    script = (
+        "import subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'pipeline.cli.sim',"
+        f" 'serve', *{SMALL!r}, '--exit-with-parent', '--max-seconds', '60'],"
+        " stdout=subprocess.PIPE, text=True); print(p.pid, p.stdout.readline().strip())"
+    )
+    parent = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    pid, url = parent.stdout.split()
+    assert url.startswith("http://")
+    deadline = monotonic() + 10
+    while monotonic() < deadline and _is_running(int(pid)):
+        sleep(0.05)
+    assert not _is_running(int(pid))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--stocks", "1"], "stocks"),
+        (["--end", "2023-01-01"], "before start"),
+        (["--threads", "0"], "--threads"),
+        (["--page-bytes", "0"], "--page-bytes"),
+        (["--port", "99999"], "port 99999"),
+    ],
+)
+def test_wrong_values_are_one_line_and_exit_code_2(capsys, options, said):
+    """Nothing is printed on stdout."""
+    assert main(["serve", *SMALL, *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert said in err
+
+
+def _is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,192 @@
+"""Small chunks to write, and valid documents to break."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline import manifest as m
+from pipeline.storage.chunks import BuildOrder, ChunkStore, Input
+
+COLUMNS = (
+    m.Column("Date", "Date", nullable=False, role="key"),
+    m.Column("Code", "String", nullable=False, role="key"),
+    m.Column("ret_prev_1d", "Float32"),
+    m.Column("is_traded", "Int8"),
+    m.Column("sector", "Categorical"),
+)
+SCHEMA = m.arrow_schema(COLUMNS, "1.0.0")
+NOW = dt.datetime(2024, 6, 3, 8, 0, tzinfo=dt.UTC)
+HASH = "ab" * 32
+KEY = "daily_bars_raw_2019-01-04_2020-03-31"
+BUILD = "0" * 31 + "1"
+
+
+def clock() -> dt.datetime:
+    """Time stands still in tests."""
+    return NOW
+
+
+def rows(dates: Iterable[dt.date], codes: Iterable[str] = ("13010", "1301A")) -> pa.Table:
+    """Every code on every date; values follow from both, the first value of each code is null."""
+    keys = [(date, code) for date in dates for code in codes]
+    count = len(keys)
+    return pa.table(
+        [
+            pa.array([date for date, _ in keys], pa.date32()),
+            pa.array([code for _, code in keys], pa.string()),
+            pa.array([None if i == 0 else i / 8 for i in range(count)], pa.float32()),
+            pa.array([i % 2 for i in range(count)], pa.int8()),
+            pa.array(["a", None, "b"][i % 3] for i in range(count)).cast(
+                pa.dictionary(pa.int32(), pa.string())
+            ),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def order(chunk_id: str = "2020Q1", **changes: Any) -> BuildOrder:
+    """An order for the first quarter of 2020 unless told otherwise."""
+    fields: dict[str, Any] = {
+        "chunk_id": chunk_id,
+        "origin": "simulator",
+        "run_id": "run-1",
+        "code_version": "0.1.0",
+        "covered_from": dt.date(2020, 1, 1),
+        "covered_to": dt.date(2020, 3, 31),
+        "input_start": dt.date(2019, 1, 4),
+        "input_end": dt.date(2020, 3, 31),
+        "schema": SCHEMA,
+        "schema_version": "1.0.0",
+        "inputs": (Input("daily_bars", KEY, HASH),),
+    }
+    return BuildOrder(**(fields | changes))
+
+
+def build(store: ChunkStore, chunk_id: str, *tables: pa.Table, **changes: Any) -> None:
+    """Build a chunk of these row groups."""
+    with store.build(order(chunk_id, **changes)) as writer:
+        for table in tables:
+            writer.write(table)
+
+
+def january(*days: int) -> list[dt.date]:
+    return [dt.date(2020, 1, day) for day in days]
+
+
+def leftovers(root: Path) -> list[str]:
+    """Names of temporary files below a folder: there should never be one."""
+    return [path.name for path in root.rglob("*") if path.name.endswith(".tmp")]
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """One valid document of each kind."""
+    status = {
+        "chunk_id": "2020Q1",
+        "state": "completed",
+        "origin": "api",
+        "build_id": BUILD,
+        "rebuild": None,
+        "run_id": "20240603T080000-ab12",
+        "started_at": "2024-06-03T08:00:00+09:00",
+        "finished_at": "2024-06-03T08:01:00+09:00",
+        "covered_from": "2020-01-01",
+        "covered_to": "2020-03-31",
+        "output_start": "2020-01-06",
+        "output_end": "2020-03-31",
+        "rows": 2,
+        "schema_hash": "2875957eecefb206",
+        "schema_version": "1.0.0",
+        "parquet_bytes": 100,
+        "parquet_sha256": HASH,
+        "inputs": {KEY: HASH},
+        "code_version": "0.1.0",
+        "error": None,
+        "host": "builder",
+        "pid": 7,
+    }
+    facts = {
+        "origin": "api",
+        "input_start": "2019-01-04",
+        "input_end": "2020-03-31",
+        "output_start": "2020-01-06",
+        "output_end": "2020-03-31",
+        "rows": 2,
+        "columns": ["Date", "Code"],
+        "dtypes": {"Date": "Date", "Code": "String"},
+        "feature_schema_hash": "2875957eecefb206",
+        "feature_schema_version": "1.0.0",
+        "dataset_hash": HASH,
+        "generated_at": "2024-06-03T08:00:00Z",
+        "null_rates": {"Date": 0.0, "Code": 0.5},
+        "sources": {"daily_bars": [{"key": KEY, "sha256": HASH}]},
+    }
+    part = {
+        "period": "2020-01",
+        "file": "2020-01-api-abababababababab.parquet",
+        "sha256": HASH,
+        "rows": 1,
+        "bytes": 10,
+        "dates": ["2020-01-06"],
+        "route": "requests",
+        "fetched_at": "2024-06-03T08:00:00+09:00",
+    }
+    return {
+        "status": status,
+        "metadata": {"chunk_id": "2020Q1", "build_id": BUILD, **facts},
+        "dataset_metadata": {
+            "dataset": "ml_dataset_20200106_20200331_20240603T080000Z_full.parquet",
+            **facts,
+            "chunks": [
+                {
+                    "chunk_id": "2020Q1",
+                    "build_id": BUILD,
+                    "rows": 2,
+                    "output_start": "2020-01-06",
+                    "output_end": "2020-03-31",
+                    "parquet_sha256": HASH,
+                }
+            ],
+        },
+        "manifest": m.to_json(m.Manifest("1.0.0", "2024-06-03T08:00:00Z", "catalogue", COLUMNS)),
+        "validation": {
+            "run_id": "run-1",
+            "generated_at": "2024-06-03T08:00:00Z",
+            "manifest_version": "1.0.0",
+            "schema_hash": "2875957eecefb206",
+            "passed": False,
+            "inputs": {"2020Q1": BUILD},
+            "chunks": [
+                {
+                    "chunk_id": "2020Q1",
+                    "passed": False,
+                    "rows": 2,
+                    "schema_hash": None,
+                    "violations": m.check([], m.Manifest("1.0.0", "", "", COLUMNS)).to_json(),
+                    "issues": ["missing column 'Date' (Date)"],
+                    "warnings": [],
+                }
+            ],
+        },
+        "snapshot": {
+            "source": "daily_bars",
+            "key": KEY + "_asof-2024-11-11_v1.0.0",
+            "origin": "api",
+            "start": "2019-01-04",
+            "end": "2020-03-31",
+            "asof": "2024-11-11",
+            "tag": "v1.0.0",
+            "route": "files+requests",
+            "client_version": "0.1.0",
+            "checked_at": "2024-06-03T08:00:00+09:00",
+            "fetched_at": "2024-06-03T08:00:00.123+09:00",
+            "rows": 1,
+            "sha256": HASH,
+            "parts": [part],
+        },
+        "rebuild": {"id": BUILD, "reason": "by hand", "requested_at": "2024-06-03T08:00:00Z"},
+    }

@@ -1,0 +1,279 @@
+"""Specification of the merge: the chunks one after the other, published in one step."""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import manifest as m
+from pipeline.errors import MissingData, SchemaMismatch, StorageError, UsageError
+from pipeline.storage import datasets
+from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.datasets import DatasetStore, copy_row_groups
+from pipeline.storage.parquet import file_sha256
+from tests.storage.builders import COLUMNS, NOW, build, clock, january, leftovers, rows
+
+JANUARY, FEBRUARY, APRIL = january(6, 7), [dt.date(2020, 2, 3)], [dt.date(2020, 4, 1)]
+SPRING = {"covered_from": dt.date(2020, 4, 1), "covered_to": dt.date(2020, 6, 30)}
+
+
+@pytest.fixture
+def chunks(tmp_path: Path) -> ChunkStore:
+    """Two quarters: January and February, and one session of April."""
+    store = ChunkStore(tmp_path, clock)
+    build(store, "2020Q1", rows(JANUARY), rows(FEBRUARY))
+    build(store, "2020Q2", rows(APRIL), **SPRING)
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DatasetStore:
+    return DatasetStore(tmp_path, clock)
+
+
+def test_the_merged_dataset_is_the_chunks_one_after_the_other(store, chunks):
+    """In order of time whatever the order asked; name, link and metadata are those agreed."""
+    assert store.latest() is None
+    made = store.merge(chunks, ["2020Q2", "2020Q1"])
+    assert made.path.name == "ml_dataset_20200106_20200401_20240603T080000Z_full.parquet"
+    expected = pa.concat_tables([rows(JANUARY), rows(FEBRUARY), rows(APRIL)])
+    assert pq.read_table(store.latest_path).equals(expected)
+    assert pq.ParquetFile(made.path).num_row_groups == 3
+    assert store.latest_path.readlink() == Path("datasets", made.path.name)
+    assert store.latest() == made
+    beside = made.path.with_name(f"{made.path.stem}_metadata.json")
+    assert beside.read_bytes() == store.latest_metadata_path.read_bytes()
+    assert leftovers(store.root) == []
+
+
+def test_the_metadata_sum_up_those_of_the_chunks(store, chunks):
+    """Hash of the file, rows, range, null rates over all rows, and the builds merged."""
+    made = store.merge(chunks, chunks.ids())
+    seen = made.metadata
+    assert seen["dataset_hash"] == file_sha256(made.path)
+    assert (seen["rows"], seen["output_start"], seen["output_end"]) == (
+        8,
+        "2020-01-06",
+        "2020-04-01",
+    )
+    table = pq.read_table(made.path)
+    assert seen["null_rates"] == {
+        name: table[name].null_count / table.num_rows for name in table.column_names
+    }
+    assert seen["origin"] == "simulator"
+    assert seen["feature_schema_hash"] == m.schema_hash(COLUMNS)
+    statuses = [chunks.read_status(chunk_id) for chunk_id in chunks.ids()]
+    assert [c["build_id"] for c in seen["chunks"]] == [s["build_id"] for s in statuses]
+    assert [c["parquet_sha256"] for c in seen["chunks"]] == [s["parquet_sha256"] for s in statuses]
+    assert [len(entries) for entries in seen["sources"].values()] == [1]
+
+
+def test_readers_of_the_old_dataset_are_not_disturbed(store, chunks):
+    """Who has it open reads on; the link shows the new one."""
+    store.merge(chunks, ["2020Q1"])
+    with pq.ParquetFile(store.latest_path) as old:
+        store.merge(chunks, ["2020Q1", "2020Q2"], keep=1)
+        assert old.read().equals(pa.concat_tables([rows(JANUARY), rows(FEBRUARY)]))
+    assert pq.read_metadata(store.latest_path).num_rows == 8
+
+
+def test_two_merges_within_a_second_have_two_names(store, chunks):
+    """A published file is never written over."""
+    names = [store.merge(chunks, ["2020Q1"]).path.name for _ in range(2)]
+    assert [name.split("_")[4] for name in names] == ["20240603T080000Z", "20240603T080001Z"]
+
+
+def test_the_last_three_datasets_are_kept(tmp_path, chunks):
+    """By time of the merge, not by name; with their metadata; foreign files stay."""
+    times = iter(NOW + dt.timedelta(hours=hour // 2) for hour in range(20))
+    store = DatasetStore(tmp_path, lambda: next(times))
+    foreign = tmp_path / "datasets" / "notes.txt"
+    foreign.parent.mkdir()
+    foreign.write_bytes(b"")
+    made = [store.merge(chunks, ids).path for ids in (["2020Q2"], ["2020Q1"], *[["2020Q2"]] * 3)]
+    expected = {path.name for path in made[-3:]} | {
+        f"{path.stem}_metadata.json" for path in made[-3:]
+    }
+    assert {path.name for path in store.folder.iterdir()} == expected | {"notes.txt"}
+
+
+def test_the_published_dataset_is_never_removed(store, chunks):
+    """Even when newer ones lie beside it that were never published."""
+    made = store.merge(chunks, ["2020Q1"])
+    for second in range(1, 5):
+        name = f"ml_dataset_20200106_20200203_20240604T08000{second}Z_full.parquet"
+        (store.folder / name).write_bytes(b"")
+    assert len(store.prune(keep=2)) == 2
+    assert store.latest() == made
+
+
+@pytest.mark.parametrize("failing", ["copy", "fsync"])
+def test_a_failed_merge_leaves_the_published_dataset(store, chunks, monkeypatch, failing):
+    """Nothing half-made is visible, under any name."""
+    made = store.merge(chunks, ["2020Q1"])
+    before = sorted(path.name for path in store.root.rglob("*"))
+
+    def refuse(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    target = (datasets, "copy_row_groups") if failing == "copy" else (os, "fsync")
+    monkeypatch.setattr(*target, refuse)
+    with pytest.raises(StorageError, match="No space left"):
+        store.merge(chunks, ["2020Q1", "2020Q2"])
+    assert sorted(path.name for path in store.root.rglob("*")) == before
+    assert store.latest() == made
+
+
+def test_chunks_of_different_schemas_are_never_merged(store, chunks):
+    """The odd one is named with both hashes; nothing is written."""
+    other = m.arrow_schema([*COLUMNS[:3], m.Column("is_traded", "Int16"), COLUMNS[4]], "1.0.0")
+    table = rows(APRIL)
+    table = table.set_column(3, "is_traded", table["is_traded"].cast(pa.int16()))
+    build(chunks, "2020Q2", table, schema=other, **SPRING)
+    with pytest.raises(SchemaMismatch, match="2020Q2") as info:
+        store.merge(chunks, chunks.ids())
+    assert m.schema_hash(m.columns_of(other)) in info.value.violations[0]
+    assert not store.folder.exists()
+
+
+def test_a_status_that_belies_its_file_is_a_mismatch(store, chunks):
+    """The file's own columns decide, not what is said about them."""
+    path = chunks.status_path("2020Q2")
+    status = json.loads(path.read_bytes()) | {"schema_hash": "0" * 16}
+    path.write_text(json.dumps(status))
+    with pytest.raises(SchemaMismatch, match="2020Q2: status says 0000000000000000, file"):
+        store.merge(chunks, chunks.ids())
+
+
+def test_synthetic_and_real_chunks_are_never_merged(store, chunks):
+    """Even when somebody copies them into one folder."""
+    build(chunks, "2020Q2", rows(APRIL), origin="api", **SPRING)
+    with pytest.raises(StorageError, match="different origin: api, simulator"):
+        store.merge(chunks, chunks.ids())
+
+
+def test_chunks_that_are_not_complete_are_named_together(store, chunks):
+    """Missing, failed and cut off: one message, exit code of missing data."""
+    chunks.mark_schema_mismatch("2020Q1", "x")
+    os.truncate(chunks.parquet_path("2020Q2"), 10)
+    with pytest.raises(MissingData) as info:
+        store.merge(chunks, ["2019Q4", "2020Q1", "2020Q2"])
+    assert "3 of 3 chunks are not complete" in info.value.message
+    assert "2019Q4/status.json: does not exist" in info.value.message
+    assert "2020Q1 is failed_schema_mismatch" in info.value.message
+    assert "2020Q2: the Parquet file is missing or of another size" in info.value.message
+
+
+def test_nothing_to_merge_is_missing_data(store, chunks):
+    """No chunk at all, or chunks without a single row."""
+    with pytest.raises(MissingData, match="no chunk in"):
+        store.merge(chunks, [])
+    build(chunks, "2020Q1")
+    with pytest.raises(MissingData, match="no rows at all"):
+        store.merge(chunks, ["2020Q1"])
+    with pytest.raises(UsageError):
+        store.merge(chunks, ["../2020Q1"])
+
+
+def test_a_chunk_without_rows_does_not_matter(store, chunks):
+    """It is listed and adds nothing."""
+    build(chunks, "2020Q1")
+    made = store.merge(chunks, chunks.ids())
+    assert pq.read_table(made.path).equals(rows(APRIL))
+    assert [c["rows"] for c in made.metadata["chunks"]] == [0, 2]
+
+
+def test_overlapping_chunks_are_refused(store, chunks):
+    """A month and the quarter around it hold the same rows twice."""
+    build(chunks, "2020M02", rows(FEBRUARY))
+    with pytest.raises(StorageError, match="chunk 2020M02 begins 2020-02-03, but 2020Q1 ends"):
+        store.merge(chunks, chunks.ids())
+
+
+def test_metadata_of_another_build_are_refused(store, chunks):
+    """A chunk whose files were mixed by hand."""
+    path = chunks.metadata_path("2020Q1")
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"build_id": "f" * 32}))
+    with pytest.raises(StorageError, match="does not belong to the build"):
+        store.merge(chunks, chunks.ids())
+
+
+def test_a_damaged_parquet_file_is_named(store, chunks):
+    """Right size, wrong bytes."""
+    path = chunks.parquet_path("2020Q1")
+    path.write_bytes(b"\0" * path.stat().st_size)
+    with pytest.raises(StorageError, match=r"2020Q1/ml_dataset\.parquet: cannot be read"):
+        store.merge(chunks, chunks.ids())
+
+
+def test_a_chunk_rebuilt_during_the_merge_stops_it(store, chunks, monkeypatch):
+    """What was read and what the metadata say could differ."""
+
+    def copy_then_rebuild(files: list[Path], target: Path, what: str) -> None:
+        copy_row_groups(files, target, what)
+        build(chunks, "2020Q1", rows(JANUARY))
+
+    monkeypatch.setattr(datasets, "copy_row_groups", copy_then_rebuild)
+    with pytest.raises(StorageError, match="2020Q1 was rebuilt while it was read"):
+        store.merge(chunks, chunks.ids())
+    assert store.latest() is None
+    assert list(store.folder.iterdir()) == []
+
+
+def test_a_link_to_nowhere_is_an_error(store, chunks):
+    """Somebody removed the file: no silent None."""
+    store.merge(chunks, chunks.ids()).path.unlink()
+    with pytest.raises(StorageError, match="which is gone"):
+        store.latest()
+
+
+def test_foreign_metadata_beside_the_dataset_are_an_error(store, chunks):
+    """A metadata file of another dataset copied over."""
+    path = store.merge(chunks, chunks.ids()).path
+    beside = path.with_name(f"{path.stem}_metadata.json")
+    other = "ml_dataset_20200106_20200401_20250101T000000Z_full.parquet"
+    beside.write_text(json.dumps(json.loads(beside.read_bytes()) | {"dataset": other}))
+    with pytest.raises(StorageError, match="describes ml_dataset_20200106_20200401_20250101"):
+        store.latest()
+
+
+months = st.lists(
+    st.tuples(
+        st.lists(st.integers(1, 28), min_size=0, max_size=3, unique=True).map(sorted),
+        st.lists(st.sampled_from(["13010", "1301A", "72030", "99840"]), min_size=1, unique=True),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(months)
+def test_merging_is_concatenation(tmp_path_factory, found):
+    """For any months, empty ones included: what pyarrow reads is the rows in order."""
+    root = tmp_path_factory.mktemp("root")
+    chunks, tables = ChunkStore(root, clock), []
+    for month, (days, codes) in enumerate(found, start=1):
+        table = rows([dt.date(2020, month, day) for day in days], sorted(codes))
+        build(chunks, f"2020M{month:02d}", table)
+        tables.append(table)
+    expected = pa.concat_tables(tables)
+    store = DatasetStore(root, clock)
+    if not expected.num_rows:
+        with pytest.raises(MissingData):
+            store.merge(chunks, chunks.ids())
+        return
+    made = store.merge(chunks, chunks.ids())
+    merged = pq.read_table(made.path)
+    assert merged.equals(expected)
+    assert merged.schema.equals(expected.schema, check_metadata=True)
+    assert pq.ParquetFile(made.path).num_row_groups == sum(bool(t.num_rows) for t in tables)
