@@ -72,7 +72,7 @@ def _rows(page: Mapping[str, Any], endpoint: Endpoint, query: Mapping[str, str])
 def _checked_key(key: object, seen: set[str], endpoint: Endpoint, query: Mapping[str, str]) -> str:
     if not isinstance(key, str):
         raise bad(endpoint, query, f"pagination_key: expected text, got {type(key).__name__}")
-    if False:
+    if key in seen:
         raise bad(endpoint, query, f"pagination_key: page {len(seen) + 1} repeats an earlier one")
     if len(seen) + 1 >= MAX_PAGES:
         raise bad(endpoint, query, f"more than {MAX_PAGES} pages")

@@ -1,0 +1,32 @@
+"""The ``g5`` command: one module per subcommand, each with ``add_parser`` and ``run``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pipeline.cli import demo, dictionary, manifest, sim
+from pipeline.errors import PipelineError
+
+_COMMANDS = (sim, demo, manifest, dictionary)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; an error of ours is one line on stderr and an exit code."""
+    parser = argparse.ArgumentParser(
+        prog="g5", description="Point-in-time dataset pipeline for Tokyo stocks"
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for command in _COMMANDS:
+        command.add_parser(subparsers)
+    args = parser.parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except PipelineError as error:
+        sys.stderr.write(f"g5 {args.command}: error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write(f"g5 {args.command}: interrupted\n")
+        return 130
+    return code

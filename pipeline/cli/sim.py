@@ -15,7 +15,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import UsageError
 from pipeline.simulator import AppOptions, Market, MarketSpec, SimulatorServer
 from pipeline.simulator.app import DEFAULT_API_KEY, PAGE_BYTES
 from pipeline.simulator.plans import PLANS
@@ -113,19 +113,3 @@ def _watch(server: SimulatorServer, args: argparse.Namespace, ended: Event) -> N
         if orphaned or monotonic() >= limit:
             server.stop()
             return
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The command alone, ``python -m pipeline.cli.sim serve ...``."""
-    parser = argparse.ArgumentParser(prog="g5")
-    add_parser(parser.add_subparsers(dest="command", required=True))
-    args = parser.parse_args(["sim", *(sys.argv[1:] if argv is None else argv)])
-    try:
-        return run(args)
-    except PipelineError as error:
-        sys.stderr.write(f"g5 sim: {error}\n")
-        return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

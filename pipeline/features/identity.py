@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.features.spec import BoolArray, Feature, FloatArray, Scope
 from pipeline.market.data import Market
 
-SCOPE: Scope = "market"
+SCOPE: Scope = "line"
 
 _AGE_CAP = 500
 _EVENT_WINDOW = 250

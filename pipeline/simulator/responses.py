@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections import OrderedDict
 from gzip import compress
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.simulator.endpoints import Field
 
 _GZIP_LEVEL = 1  # speed matters more than size on loopback
+_RENDERED_AT_ONCE = 2  # more only costs memory: rendering holds the interpreter lock
 
 
 def render_rows(columns: Columns, fields: Sequence[Field]) -> list[bytes]:
@@ -99,22 +100,33 @@ class PageStore:
         self._capacity, self._size = capacity, 0
         self._kept: OrderedDict[Hashable, Pages] = OrderedDict()
         self._lock = Lock()
+        self._rendering = BoundedSemaphore(_RENDERED_AT_ONCE)
 
     def get(self, query: Hashable, make: Callable[[], list[bytes]]) -> Pages:
         """The pages of a query, made by ``make`` when they are not kept."""
+        if (kept := self._find(query)) is not None:
+            return kept
+        with self._rendering:
+            # Whoever waited here may find it made by the one before.
+            if (kept := self._find(query)) is not None:
+                return kept
+            pages = Pages(make())
+            self._keep(query, pages)
+        return pages
+
+    def _find(self, query: Hashable) -> Pages | None:
         with self._lock:
-            pages = self._kept.get(query)
-            if pages is not None:
+            if query in self._kept:
                 self._kept.move_to_end(query)
-                return pages
-        pages = Pages(make())  # outside the lock: others need not wait for it
+            return self._kept.get(query)
+
+    def _keep(self, query: Hashable, pages: Pages) -> None:
         with self._lock:
             if query not in self._kept:
                 self._kept[query] = pages
                 self._size += pages.size
             while self._size > self._capacity and len(self._kept) > 1:
                 self._size -= self._kept.popitem(last=False)[1].size
-        return pages
 
 
 class Pages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -49,26 +50,22 @@ class SimulatorServer:
         self._sockets: dict[int, Any] = {}
         self._stop = Event()
         app = SimulatorApp(market, options)
-        try:
-            self._server = create_server(
-                app,
-                map=self._sockets,
-                host=HOST,
-                port=port,
-                threads=threads,
-                connection_limit=4 * threads + 100,
-                ident=None,
-                asyncore_use_poll=True,
-            )
-        except (OSError, OverflowError) as error:
-            raise UsageError(
-                f"simulator port {port}: cannot be opened: {error}", "use --port 0"
-            ) from error
+        listener = _bind(port)
+        self._port = int(listener.getsockname()[1])
+        self._server = create_server(
+            app,
+            map=self._sockets,
+            sockets=[listener],
+            threads=threads,
+            connection_limit=4 * threads + 100,
+            ident=None,
+            asyncore_use_poll=True,
+        )
 
     @property
     def base_url(self) -> str:
         """What clients take in place of the real base URL."""
-        return f"http://{HOST}:{self._server.effective_port}{PREFIX}"
+        return f"http://{HOST}:{self._port}{PREFIX}"
 
     def run(self) -> None:
         """Serve until ``stop`` is called; then close every connection."""
@@ -86,6 +83,19 @@ class SimulatorServer:
     def stop(self) -> None:
         """Let ``run`` return soon; safe from any thread or signal handler."""
         self._stop.set()
+
+
+def _bind(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise UsageError(
+            f"simulator port {port}: cannot be opened: {error}", "0 takes any free port"
+        ) from error
+    return listener
 
 
 @contextmanager

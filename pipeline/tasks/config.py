@@ -62,6 +62,9 @@ class g5(luigi.Config):  # noqa: N801  (the name is the section)
 
     data_output_dir = luigi.Parameter(default="output", description="root of everything written")
     plan = luigi.Parameter(default="premium", description="free, light, standard or premium")
+    requests_per_minute = luigi.Parameter(
+        default="plan", description="plan: the limit of the plan; 0: none; or a number"
+    )
     source_cache_mode = luigi.Parameter(default="read_write", description="read_write, read, off")
     source_cache_force_refresh = luigi.Parameter(default="false")
     source_cache_asof = luigi.Parameter(default="none", description="YYYY-MM-DD or none")
@@ -74,10 +77,14 @@ class g5(luigi.Config):  # noqa: N801  (the name is the section)
 
 @dataclass(frozen=True)
 class Settings:
-    """Checked settings; attribute names are the option names."""
+    """Checked settings; attribute names are the option names.
+
+    ``requests_per_minute`` is None for the limits of the plan, 0 for none.
+    """
 
     data_output_dir: Path
     plan: Plan
+    requests_per_minute: int | None
     source_cache_mode: str
     source_cache_force_refresh: bool
     source_cache_asof: dt.date | None
@@ -125,6 +132,11 @@ def settings() -> Settings:
     return Settings(
         data_output_dir=Path(raw.data_output_dir).expanduser().absolute(),
         plan=cast(Plan, _choice("plan", raw.plan, PLANS)),
+        requests_per_minute=(
+            None
+            if raw.requests_per_minute == "plan"
+            else _whole("requests_per_minute", raw.requests_per_minute, 0, 100_000)
+        ),
         source_cache_mode=_choice("source_cache_mode", raw.source_cache_mode, CACHE_MODES),
         source_cache_force_refresh=_flag(
             "source_cache_force_refresh", raw.source_cache_force_refresh

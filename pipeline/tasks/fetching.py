@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
 from pipeline.api.fetch import fetch_dates, fetch_range
 from pipeline.api.limits import RateLimiter
-from pipeline.api.plans import Plan, budgets, covers
+from pipeline.api.plans import PLAN_BUDGET, Plan, budgets, covers
 from pipeline.api.session import ApiSession
 from pipeline.errors import MissingData, SnapshotError
 from pipeline.features import catalog
@@ -100,11 +100,16 @@ def open_session(settings: Settings) -> ApiSession:
     Raises:
         UsageError: no key in the environment, or a malformed base URL.
     """
+    limits = budgets(settings.plan)
+    if settings.requests_per_minute is not None:
+        limits[PLAN_BUDGET] = settings.requests_per_minute
+    if settings.requests_per_minute == 0:
+        limits = {}
     return ApiSession(
         settings.api_base,
         config.api_key(),
         origin=settings.origin,
-        limiter=RateLimiter(budgets(settings.plan)),
+        limiter=RateLimiter(limits),
         pool_size=settings.index_option_parallel_concurrency,
     )
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 import requests
 
-from pipeline.cli.sim import main
+from pipeline.cli import main
 
 SMALL = ["--stocks", "10", "--start", "2024-01-04", "--end", "2024-02-29"]
 
@@ -22,7 +24,7 @@ SMALL = ["--stocks", "10", "--start", "2024-01-04", "--end", "2024-02-29"]
 def command(*options, **environment):
     """A running server; its process and the line it printed."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli.sim", "serve", *SMALL, *options],
+        [sys.executable, "-m", "pipeline.cli", "sim", "serve", *SMALL, *options],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | environment,
@@ -60,8 +62,8 @@ def test_it_stops_after_its_time():
 def test_it_stops_when_its_parent_is_gone():
     """The parent starts the server and dies at once."""
     script = (
-        "import subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'pipeline.cli.sim',"
-        f" 'serve', *{SMALL!r}, '--exit-with-parent', '--max-seconds', '60'],"
+        "import subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'pipeline.cli',"
+        f" 'sim', 'serve', *{SMALL!r}, '--exit-with-parent', '--max-seconds', '60'],"
         " stdout=subprocess.PIPE, text=True); print(p.pid, p.stdout.readline().strip())"
     )
     parent = subprocess.run(
@@ -87,16 +89,26 @@ def test_it_stops_when_its_parent_is_gone():
 )
 def test_wrong_values_are_one_line_and_exit_code_2(capsys, options, said):
     """Nothing is printed on stdout."""
-    assert main(["serve", *SMALL, *options]) == 2
+    assert main(["sim", "serve", *SMALL, *options]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
     assert said in err
 
 
+def test_a_port_in_use_is_refused(capsys):
+    """The message says which port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["sim", "serve", *SMALL, "--port", str(port)]) == 2
+    assert f"port {port}: cannot be opened" in capsys.readouterr().err
+
+
 def _is_running(pid):
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+        stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+    return stat.rsplit(")", 1)[1].split()[0] != "Z"
