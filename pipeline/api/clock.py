@@ -24,10 +24,13 @@ def check(stop: threading.Event) -> None:
 
 
 class Clock(Protocol):
-    """A monotonic clock and the only way to wait."""
+    """A monotonic clock, the time of day, and the only way to wait."""
 
     def now(self) -> float:
-        """Seconds since some fixed moment."""
+        """Seconds since some fixed moment; never set back."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch, the same for all processes; may be corrected at any time."""
 
     def wait(self, seconds: float, stop: threading.Event | None = None) -> None:
         """Returns after ``seconds``.
@@ -38,10 +41,13 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's monotonic clock."""
+    """The machine's clocks."""
 
     def now(self) -> float:
         return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
 
     def wait(self, seconds: float, stop: threading.Event | None = None) -> None:
         if stop is None:

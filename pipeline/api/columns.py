@@ -2,6 +2,18 @@
 
 Source: J-Quants API v2 specification and the column lists of the official Python client 2.8.0,
 as of September 2026. ``tests/data/endpoint_fields.json`` holds the same names from there.
+
+Requests, bulk files and a local folder of bulk files give the same tables. Where the routes
+differ, the field says so, and there are two ways to:
+
+- ``required=False``: sent by some plans or in some years only; null where it is not sent.
+- ``kept=False``: checked where it is sent, and no column of our tables. What a bulk file does not
+  have at all must be declared so, or the route would show in the table. Today that is the vendor's
+  restated prices: bulk files lack them, and a stored one is wrong after the next split anyway.
+  The dataset restates by itself, from raw prices and ``AdjFactor``.
+
+How the files write nested fields is not documented: a column per inner key
+(``PubReason.Restricted``) and a JSON object as text are both understood.
 """
 
 from __future__ import annotations
@@ -47,9 +59,9 @@ def _session_bar(prefix: str, required: bool) -> Fields:
 
 
 def _restated(prefix: str, required: bool) -> Fields:
-    """The same prices and volume on today's share basis."""
-    names = ("AdjO", "AdjH", "AdjL", "AdjC", "AdjVo")
-    return _numbers(" ".join(prefix + name for name in names), required=required)
+    """The same prices and volume on the share basis of the day they were asked for."""
+    names = " ".join(prefix + name for name in ("AdjO", "AdjH", "AdjL", "AdjC", "AdjVo"))
+    return fields(names, "number", required=required, kept=False)
 
 
 DAILY_BARS: Fields = (

@@ -1,8 +1,10 @@
-"""JSON rows of one page as an Arrow table with the endpoint's schema.
+"""Rows of one page, or of one bulk file, as an Arrow table with the endpoint's schema.
 
 1. The distinct key sequences of the rows (mostly one) tell unknown and missing fields.
-2. The rows are transposed: the values of each field, column by column.
+2. The rows are transposed: the values of each field, column by column. What comes in columns
+   (``scan``, CSV) is that already.
 3. Each column gets its type; exactly the declared spellings of "missing" become null.
+4. Columns that are not kept fall away.
 """
 
 from __future__ import annotations
@@ -11,21 +13,24 @@ import datetime as dt
 import logging
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.api.endpoints import Endpoint
 from pipeline.api.fields import Field, Kind
 from pipeline.api.paging import Rows, bad
+from pipeline.api.scan import Columns, scan
+from pipeline.api.session import envelope
 
 _log = logging.getLogger(__name__)
 
 _Layout: TypeAlias = tuple[str, ...]
-_Column: TypeAlias = Sequence[Any]
-_Array: TypeAlias = "pa.Array[Any]"
+_Array: TypeAlias = "pa.Array[Any] | pa.ChunkedArray[Any]"
+_Column: TypeAlias = "Sequence[Any] | _Array"
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _EXPECTED: dict[Kind, str] = {
@@ -54,36 +59,58 @@ class Decoder:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._known = frozenset(field.outer for field in endpoint.fields)
+        self._plain = {field.name: field for field in endpoint.fields if not field.inner}
+        self._is_flat = len(self._plain) == len(endpoint.fields)
+        self._known = frozenset((*self._plain, *(field.outer for field in endpoint.fields)))
+        self._required = frozenset(field.outer for field in endpoint.fields if field.required)
         self._reported: set[str] = set()
         self._lock = threading.Lock()
+
+    def parse(self, body: bytes) -> dict[str, Any]:
+        """The envelope of a page; ``data`` is an array of objects or, read quickly, ``Columns``.
+
+        Raises:
+            Transient: the body is not a JSON object.
+        """
+        # A nested field that came as a plain value would look like an unknown one to the scan.
+        page = scan(body, self._plain) if self._is_flat else None
+        if page is None or not self._required.issubset(page["data"].names):
+            return envelope(body)
+        return page
 
     def table(self, rows: Rows, query: Mapping[str, str]) -> pa.Table:
         """The rows of one page, in their order, with the schema of the endpoint.
 
         Args:
-            rows: JSON objects as they came.
+            rows: JSON objects as they came, or columns with all required fields.
             query: the request, for error texts.
 
         Raises:
             BadResponse: a required field is missing or a value is not of its type; names the
                 field, what was expected and what came.
         """
+        columns = rows if isinstance(rows, Columns) else self._columns(rows, query)
+        self._report_unknown(columns.names)
+        arrays = {field.name: self._array(field, columns, query) for field in self._endpoint.fields}
+        schema = self._endpoint.schema
+        return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
+
+    def _columns(self, rows: list[dict[str, Any]], query: Mapping[str, str]) -> Columns:
         layouts = {tuple(row) for row in rows}
-        self._report_unknown(layouts)
         self._require_fields(rows, layouts, query)
         columns = _transposed(rows, layouts)
-        arrays = [self._array(field, columns, len(rows), query) for field in self._endpoint.fields]
-        return pa.Table.from_arrays(arrays, schema=self._endpoint.schema)
+        return Columns(len(rows), tuple(columns), columns)
 
-    def _report_unknown(self, layouts: set[_Layout]) -> None:
+    def _report_unknown(self, names: Iterable[str]) -> None:
         with self._lock:
-            new = {name for layout in layouts for name in layout} - self._known - self._reported
+            new = set(names) - self._known - self._reported
             self._reported |= new
         for name in sorted(new):
             _log.warning("%s: unknown field %r left out", self._endpoint.path, name)
 
-    def _require_fields(self, rows: Rows, layouts: set[_Layout], query: Mapping[str, str]) -> None:
+    def _require_fields(
+        self, rows: list[dict[str, Any]], layouts: set[_Layout], query: Mapping[str, str]
+    ) -> None:
         names = {
             field.outer: field.since
             for field in self._endpoint.fields
@@ -98,7 +125,7 @@ class Decoder:
                 f"field {', '.join(gone[:5])}{more}: expected in every row, got rows without",
             )
 
-    def _is_due(self, rows: Rows, name: str, since: dt.date | None) -> bool:
+    def _is_due(self, rows: list[dict[str, Any]], name: str, since: dt.date | None) -> bool:
         """True when a row lacks ``name`` that is dated late enough to need it."""
         if since is None:
             return True
@@ -106,18 +133,12 @@ class Decoder:
         date = self._endpoint.date_field
         return any(name not in row and str(row.get(date)) >= first for row in rows)
 
-    def _array(
-        self,
-        field: Field,
-        columns: Mapping[str, _Column],
-        n_rows: int,
-        query: Mapping[str, str],
-    ) -> _Array:
-        values = columns.get(field.outer)
-        if values is None:
-            return pa.array([None] * n_rows, field.arrow_type)
+    def _array(self, field: Field, columns: Columns, query: Mapping[str, str]) -> _Array:
         try:
-            array = _typed(field, _unnested(values, field.inner))
+            values = _values(field, columns.arrays)
+            if values is None:
+                return pa.nulls(columns.n_rows, field.arrow_type)
+            array = _typed(field, values)
         except _Unexpected as wrong:
             got = f"{type(wrong.value).__name__} {str(wrong.value)[:40]!r}"
             what = f"field {field.name}, row {wrong.row}: expected {wrong.expected}, got {got}"
@@ -130,7 +151,7 @@ class Decoder:
         return array
 
 
-def _transposed(rows: Rows, layouts: set[_Layout]) -> dict[str, _Column]:
+def _transposed(rows: list[dict[str, Any]], layouts: set[_Layout]) -> dict[str, _Column]:
     """Values by key, null where a row lacks the key; empty without rows."""
     if len(layouts) == 1:
         (layout,) = layouts
@@ -139,26 +160,58 @@ def _transposed(rows: Rows, layouts: set[_Layout]) -> dict[str, _Column]:
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _unnested(values: _Column, inner: str) -> _Column:
-    """The values themselves, or those of the key ``inner`` of each object."""
-    if not inner:
-        return values
-    for row, value in enumerate(values):
+def _values(field: Field, columns: Mapping[str, _Column]) -> _Column | None:
+    """The values of a field, nested ones out of their object; None when it was not sent.
+
+    A bulk file may hold nested fields as columns of their own, or the object as JSON text.
+    """
+    own = columns.get(field.name)
+    if own is not None or not field.inner:
+        return own
+    objects = columns.get(field.outer)
+    if isinstance(objects, (pa.Array, pa.ChunkedArray)):
+        objects = [_object(text) for text in objects.to_pylist()]
+    return None if objects is None else _unnested(objects, field.inner)
+
+
+def _object(text: object) -> object:
+    """The object a text spells; the text itself when it spells none."""
+    try:
+        return orjson.loads(text) if isinstance(text, str) else text
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _unnested(objects: _Column, inner: str) -> Sequence[Any]:
+    """The values of the key ``inner`` of each object."""
+    for row, value in enumerate(objects):
         if not isinstance(value, dict) or inner not in value:
             raise _Unexpected(row, value, f"an object with the key {inner}")
-    return [value[inner] for value in values]
+    return [value[inner] for value in objects]
 
 
 def _typed(field: Field, values: _Column) -> _Array:
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return _typed_array(field, values)
     if field.kind == "number":
         return _numbers(field, values)
     if field.kind == "flag":
         values = [str(value) if type(value) is int else value for value in values]
-    texts = _texts(field, values)
+    _allow_only(field, values, set(map(type, values)), (str,))
+    return _typed_array(field, pa.array(values, pa.string()))
+
+
+def _typed_array(field: Field, array: _Array) -> _Array:
+    """From text; numbers and dates may have been read as such already."""
+    if array.type != pa.string():
+        return array
+    if field.kind == "number":
+        return _numbers(field, array.to_pylist())
+    texts = _without_missing(field, array)
     return _dates(texts) if field.kind == "date" else texts
 
 
-def _numbers(field: Field, values: _Column) -> _Array:
+def _numbers(field: Field, values: Sequence[Any]) -> _Array:
     kinds = set(map(type, values))
     if str in kinds:
         values = [
@@ -181,9 +234,8 @@ def _parsed(field: Field, row: int, text: str) -> float | None:
     return float(text)
 
 
-def _texts(field: Field, values: _Column) -> _Array:
-    _allow_only(field, values, set(map(type, values)), (str,))
-    array = pa.array(values, pa.string())
+def _without_missing(field: Field, array: _Array) -> _Array:
+    """The texts, null in place of the field's spellings of it."""
     is_missing = pc.is_in(array, value_set=pa.array(field.missing, pa.string()))
     if pc.any(is_missing).as_py():
         array = pc.if_else(is_missing, pa.scalar(None, pa.string()), array)
@@ -207,7 +259,9 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _allow_only(field: Field, values: _Column, kinds: set[type], allowed: tuple[type, ...]) -> None:
+def _allow_only(
+    field: Field, values: Sequence[Any], kinds: set[type], allowed: tuple[type, ...]
+) -> None:
     if kinds <= {*allowed, type(None)}:
         return
     for row, value in enumerate(values):

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.api import columns
 from pipeline.api.fields import Field
-from pipeline.api.plans import PLAN_BUDGET, SUMMARY_BUDGET, Plan
+from pipeline.api.plans import FILES_PLAN, PLAN_BUDGET, SUMMARY_BUDGET, Plan, covers
 from pipeline.errors import UsageError
 from pipeline.market.asof import Publication
 
@@ -35,7 +35,7 @@ class Endpoint:
         query: how a period is asked for.
         date_param: query parameter of the day; unused for ranges.
         date_field: column that ``date_param``, or ``from`` and ``to``, selects on.
-        fields: columns in wire order.
+        fields: what is sent, in wire order.
         key: columns that tell rows apart, and the row order within one day.
         plan: smallest plan that may read it.
         publication: when a row became public.
@@ -44,6 +44,7 @@ class Endpoint:
         every_session: every session has rows; an empty answer is then an error.
         empty_sessions: exceptions to ``every_session``.
         budgets: rate budgets each request draws from.
+        one_file: its newest bulk file holds everything, and each plan may have it.
     """
 
     source: str
@@ -61,21 +62,31 @@ class Endpoint:
     every_session: bool = False
     empty_sessions: frozenset[dt.date] = frozenset()
     budgets: tuple[str, ...] = (PLAN_BUDGET,)
+    one_file: bool = False
 
     def __post_init__(self) -> None:
-        unknown = {*self.key, self.date_field} - {field.name for field in self.fields}
+        unknown = {*self.key, self.date_field} - set(self.schema.names)
         if unknown:
-            raise ValueError(f"endpoint {self.source}: {sorted(unknown)} are not among its fields")
+            raise ValueError(f"endpoint {self.source}: {sorted(unknown)} are not among its columns")
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Columns of the source's tables: the fields, in wire order."""
-        return pa.schema([(field.name, field.arrow_type) for field in self.fields])
+        """Columns of the source's tables by every route and plan: the kept fields, in order."""
+        return pa.schema([(field.name, field.arrow_type) for field in self.fields if field.kept])
 
     @cached_property
     def never_null(self) -> frozenset[str]:
         """Columns without which a row cannot be placed."""
         return frozenset((*self.key, self.date_field) if self.unique else (self.date_field,))
+
+    @property
+    def file_stem(self) -> str:
+        """How the names of its bulk files begin."""
+        return self.path.strip("/").replace("/", "_")
+
+    def has_files(self, plan: Plan) -> bool:
+        """True when ``plan`` may download its bulk files."""
+        return covers(plan, self.plan) and (self.one_file or covers(plan, FILES_PLAN))
 
     def promises_rows(self, session: dt.date) -> bool:
         """True when an empty answer for a published ``session`` cannot be right."""
@@ -112,6 +123,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         # Once a year, to the end of the next one: always known a year ahead.
         publication=Publication("Date", "00:00", days=-365, unit="calendar"),
         first_date=dt.date(2008, 1, 1),
+        one_file=True,
     ),
     Endpoint(
         source="listed",

@@ -189,7 +189,10 @@ def _read(
     """All pages of one request, checked and sorted; read anew when they contradict themselves."""
     for reading in range(1, session.policy.reads + 1):
         try:
-            tables = [decoder.table(rows, query) for rows in pages(session, endpoint, query, stop)]
+            tables = [
+                decoder.table(rows, query)
+                for rows in pages(session, endpoint, query, stop, decoder.parse)
+            ]
             table = ordered(pa.concat_tables(tables), endpoint)
             require_within(table, endpoint, *within, query)
         except (BadResponse, SnapshotError) as error:

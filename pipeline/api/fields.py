@@ -41,6 +41,7 @@ class Field:
         required: the key must be there in every row. Not required are keys that some plans or
             some years do not send: their column is then null.
         since: first row date from which a required key must be there; None for all dates.
+        kept: False for what is checked where it is sent, but is no column of our tables.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Field:
     missing: tuple[str, ...] = ()
     required: bool = True
     since: dt.date | None = None
+    kept: bool = True
 
     @property
     def outer(self) -> str:
@@ -71,6 +73,7 @@ def fields(
     missing: tuple[str, ...] | None = None,
     required: bool = True,
     since: dt.date | None = None,
+    kept: bool = True,
 ) -> tuple[Field, ...]:
     """Fields of one kind, from their names separated by blanks.
 
@@ -78,4 +81,4 @@ def fields(
     """
     if missing is None:
         missing = () if kind == "number" else BLANK
-    return tuple(Field(name, kind, missing, required, since) for name in names.split())
+    return tuple(Field(name, kind, missing, required, since, kept) for name in names.split())

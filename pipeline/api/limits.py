@@ -3,6 +3,9 @@
 The vendor does not say whether its minute slides, follows the clock or is a token bucket. At most
 ``limit`` requests in *every* window satisfies all three. A window is made ``guard_s`` longer than
 a minute because requests may reach the server closer together than they were sent.
+
+The account's window does not end with a process. A ``Ledger`` tells a limiter what others sent
+just before, so that a task process that follows another does not begin with an empty window.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
 from pipeline.api.clock import Clock, SystemClock, check
 from pipeline.api.plans import Plan, budgets
@@ -37,13 +41,46 @@ class Pacing:
     long_cool_down_s: float = 300.0
 
 
+class Ledger(Protocol):
+    """What an account sent lately, by all processes that write to the same ledger.
+
+    One process sends at a time (the Luigi resource ``jquants_api`` sees to that), so between
+    ``recent`` and ``note`` nobody else sends. Times are seconds since the epoch.
+    """
+
+    def recent(self, budget: str) -> list[float]:
+        """When requests of a budget were sent, at least those of the last minutes; any order."""
+
+    def note(self, budget: str, wall_time: float) -> None:
+        """Keep one more; called before the request leaves, in the thread that sends it."""
+
+
+class MemoryLedger:
+    """A ledger that ends with its process."""
+
+    _KEPT = 1024  # per budget; more than any window holds
+
+    def __init__(self) -> None:
+        self._sent: dict[str, deque[float]] = {}
+
+    def recent(self, budget: str) -> list[float]:
+        return list(self._sent.get(budget, ()))
+
+    def note(self, budget: str, wall_time: float) -> None:
+        self._sent.setdefault(budget, deque(maxlen=self._KEPT)).append(wall_time)
+
+
 class RateLimiter:
     """Shared by all threads of a process; each page takes one permit of each of its budgets.
+
+    Two windows hold at once: that of its own requests on the monotonic clock, which no correction
+    of the time of day can shorten, and that of all requests in the ledger on the time of day.
 
     Args:
         limits: requests per window and budget; a budget that is not named is not limited.
         pacing: windows, margin and pauses.
-        clock: monotonic clock; tests inject their own.
+        clock: tests inject their own.
+        ledger: what this account sent before and elsewhere; by default, nothing.
     """
 
     def __init__(
@@ -51,9 +88,11 @@ class RateLimiter:
         limits: Mapping[str, int],
         pacing: Pacing | None = None,
         clock: Clock | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._pacing = pacing or Pacing()
-        self._clock = clock or SystemClock()
+        self._clock: Clock = clock or SystemClock()
+        self._ledger: Ledger = ledger or MemoryLedger()
         self._sent: dict[str, deque[float]] = {
             budget: deque(maxlen=max(1, round(limit * self._pacing.margin)))
             for budget, limit in limits.items()
@@ -72,16 +111,15 @@ class RateLimiter:
         Raises:
             FetchCancelled: ``stop`` is set, or was while waiting.
         """
-        windows = [self._sent[name] for name in names if name in self._sent]
+        limited = [name for name in names if name in self._sent]
         while True:
             if stop is not None:
                 check(stop)
             with self._lock:
                 now = self._clock.now()
-                pause = self._pause(windows, now)
+                pause = self._pause(limited, now)
                 if pause <= 0:
-                    for window in windows:
-                        window.append(now)
+                    self._note(limited, now)
                     return now
             self._clock.wait(pause, stop)
 
@@ -114,10 +152,25 @@ class RateLimiter:
             if sent_at >= self._paused_until:
                 self._refusals = 0
 
-    def _pause(self, windows: Iterable[deque[float]], now: float) -> float:
+    def _note(self, names: Iterable[str], now: float) -> None:
+        for name in names:
+            self._sent[name].append(now)
+            self._ledger.note(name, self._clock.wall())
+
+    def _pause(self, names: Iterable[str], now: float) -> float:
+        """Seconds until every window has room; 0 or less: at once."""
         length = self._pacing.window_s + self._pacing.guard_s
-        full = (window[0] + length for window in windows if len(window) == window.maxlen)
-        return max(self._paused_until, *full, float("-inf")) - now
+        wall = self._clock.wall()
+        pauses = [self._paused_until - now]
+        for name in names:
+            own = self._sent[name]
+            if len(own) == own.maxlen:
+                pauses.append(own[0] + length - now)
+            # Set back since, a clock shows times to come; they count as this moment.
+            known = sorted(min(moment, wall) for moment in self._ledger.recent(name))
+            if len(known) >= (room := own.maxlen or 1):
+                pauses.append(known[-room] + length - wall)
+        return max(pauses)
 
 
 @cache

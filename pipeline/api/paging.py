@@ -8,17 +8,19 @@ that comes twice would never end.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from pipeline.api.endpoints import Endpoint
+from pipeline.api.scan import Columns
 from pipeline.api.session import ApiSession
 from pipeline.errors import BadResponse
 
 #: Far beyond any day or range of ours (5 GB); ends a server that invents keys for ever.
 MAX_PAGES = 1000
 
-Rows = list[dict[str, Any]]
+#: Rows of a page: JSON objects as they came, or what ``scan`` made of them.
+Rows: TypeAlias = list[dict[str, Any]] | Columns
 
 
 def pages(
@@ -26,8 +28,12 @@ def pages(
     endpoint: Endpoint,
     query: Mapping[str, str],
     stop: threading.Event | None = None,
+    parse: Callable[[bytes], dict[str, Any]] | None = None,
 ) -> Iterator[Rows]:
     """Rows of each page, in the server's order; at least one page, possibly empty.
+
+    Args:
+        parse: reads the body of a page, as in ``ApiSession.get``.
 
     Raises:
         BadResponse: not the promised envelope, a repeated paging key, or more than ``MAX_PAGES``.
@@ -37,7 +43,12 @@ def pages(
     page_key: str | None = None
     while True:
         page = session.get(
-            endpoint.path, query, page_key=page_key, budgets=endpoint.budgets, stop=stop
+            endpoint.path,
+            query,
+            page_key=page_key,
+            budgets=endpoint.budgets,
+            stop=stop,
+            parse=parse,
         )
         yield _rows(page, endpoint, query)
         following = page.get("pagination_key")
@@ -60,6 +71,8 @@ def bad(endpoint: Endpoint, query: Mapping[str, str], what: str) -> BadResponse:
 
 def _rows(page: Mapping[str, Any], endpoint: Endpoint, query: Mapping[str, str]) -> Rows:
     rows = page.get("data")
+    if isinstance(rows, Columns):
+        return rows
     if not isinstance(rows, list):
         got = type(rows).__name__ if "data" in page else f"keys {sorted(page)[:5]}"
         raise bad(endpoint, query, f"data: expected an array, got {got}")

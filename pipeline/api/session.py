@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
@@ -94,9 +94,11 @@ class ApiSession:
         self.clock: Clock = clock or SystemClock()
         self.rng = rng or random.Random()  # noqa: S311  (spreads retries, hides nothing)
         self._limiter = limiter
-        self._timeouts = timeouts or Timeouts()
+        self.timeouts = timeouts or Timeouts()
         self._auth = ApiKey(api_key)
         self._http = self._pooled(pool_size)
+        #: For files behind presigned URLs, on other hosts; knows no key.
+        self.files = self._pooled(pool_size)
         self._count = threading.Lock()
         self._requests_sent = 0
 
@@ -117,6 +119,7 @@ class ApiSession:
     def close(self) -> None:
         """Closes idle connections."""
         self._http.close()
+        self.files.close()
 
     @property
     def requests_sent(self) -> int:
@@ -131,6 +134,7 @@ class ApiSession:
         page_key: str | None = None,
         budgets: Sequence[str] = (PLAN_BUDGET,),
         stop: threading.Event | None = None,
+        parse: Callable[[bytes], dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """The JSON object of one page.
 
@@ -140,6 +144,8 @@ class ApiSession:
             page_key: key of the page; None for the first one.
             budgets: rate budgets the request draws from.
             stop: when set, waiting ends and nothing more is sent.
+            parse: reads the body; raises ``Transient`` when another attempt is due. Without it,
+                ``envelope``.
 
         Raises:
             ApiError: refused, or failed in every attempt.
@@ -150,7 +156,7 @@ class ApiSession:
         for attempt in range(1, self.policy.attempts + 1):
             sent_at = self._limiter.acquire(budgets, stop)
             try:
-                page = self._attempt(path, query, page_key)
+                page = (parse or envelope)(self._attempt(path, query, page_key))
             except Transient as fault:
                 last = fault
             else:
@@ -178,7 +184,7 @@ class ApiSession:
             return self._limiter.refused(sent_at, fault.retry_after_s)
         return self.policy.pause_s(attempt, self.rng)
 
-    def _attempt(self, path: str, query: Mapping[str, str], page_key: str | None) -> dict[str, Any]:
+    def _attempt(self, path: str, query: Mapping[str, str], page_key: str | None) -> bytes:
         params = dict(query) if page_key is None else {**query, "pagination_key": page_key}
         with self._count:
             self._requests_sent += 1
@@ -187,7 +193,7 @@ class ApiSession:
                 self.base_url + path,
                 params=params,
                 auth=self._auth,
-                timeout=(self._timeouts.connect_s, self._timeouts.read_s),
+                timeout=(self.timeouts.connect_s, self.timeouts.read_s),
                 stream=True,
                 # The key must not follow a redirect to another host.
                 allow_redirects=False,
@@ -195,11 +201,10 @@ class ApiSession:
                 if response.status_code != 200:
                     raise self._failure(path, query, response)
                 self._check_origin(response)
-                body = self._body(response)
+                return self._body(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # Without the cause: it holds the prepared request, and with it the key.
-            raise Transient(_broken(error)) from None
-        return _envelope(body)
+            raise Transient(broken(error)) from None
 
     def _failure(
         self, path: str, query: Mapping[str, str], response: requests.Response
@@ -226,12 +231,12 @@ class ApiSession:
 
     def _body(self, response: requests.Response) -> bytes:
         """The whole body, decompressed; read as it arrives, so that the total time is bounded."""
-        deadline = self.clock.now() + self._timeouts.total_s
+        deadline = self.clock.now() + self.timeouts.total_s
         pieces: list[bytes] = []
         while piece := response.raw.read1(_PIECE_BYTES, decode_content=True):
             pieces.append(piece)
             if self.clock.now() > deadline:
-                raise Transient(f"answer not complete within {self._timeouts.total_s:g} s")
+                raise Transient(f"answer not complete within {self.timeouts.total_s:g} s")
         return b"".join(pieces)
 
     def _pooled(self, pool_size: int) -> requests.Session:
@@ -246,7 +251,12 @@ class ApiSession:
         return http
 
 
-def _envelope(body: bytes) -> dict[str, Any]:
+def envelope(body: bytes) -> dict[str, Any]:
+    """The JSON object of an answer.
+
+    Raises:
+        Transient: the body is none.
+    """
     try:
         page = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -271,7 +281,8 @@ def _message(body: bytes) -> str:
     return " ".join(text.split())[:_ERROR_TEXT]
 
 
-def _broken(error: Exception) -> str:
+def broken(error: Exception) -> str:
+    """What became of a connection, in words that hold no URL."""
     name = type(error).__name__
     if isinstance(error, requests.ConnectTimeout):
         return f"no connection in time ({name})"

@@ -1,7 +1,8 @@
 """The WSGI application: one request in, one answer out, as J-Quants v2 would give it.
 
-Checks run in this order: key, path, plan, parameters, plan window. The order of the real server
-is not known.
+Checks run in this order: key, rate limit, path, plan, parameters, plan window. The order of the
+real server is not known. Injected faults come after the rate limit, as those of a real server
+would. Below ``/_sim/`` a test reads the statistics and changes the faults.
 """
 
 from __future__ import annotations
@@ -9,27 +10,40 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections import Counter, deque
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
-import orjson
-
-from pipeline.simulator.endpoints import ENDPOINTS, Endpoint, Field
+from pipeline.errors import UsageError
+from pipeline.simulator.bulk import FILES, GET_PATH, LIST_PATH, Bulk, BulkOptions
+from pipeline.simulator.cursor import (
+    CURSOR,
+    CURSOR_PATHS,
+    CURSOR_PLAN,
+    Cursor,
+    Cursors,
+    added_rows,
+    invalid_cursor,
+)
+from pipeline.simulator.delivery import deliver
+from pipeline.simulator.endpoints import ENDPOINTS, Endpoint
+from pipeline.simulator.exchange import PREFIX, Answer, Page, Request, json_answer, refusal
+from pipeline.simulator.faults import Fault, Faults, faults_of_json
+from pipeline.simulator.limits import LimitOptions, RateLimiter, ScaledClock
 from pipeline.simulator.plans import PLANS, Plan, plan_named
 from pipeline.simulator.publication import morning_after
-from pipeline.simulator.query import Query, parse_query
-from pipeline.simulator.refusal import RefusalError
+from pipeline.simulator.query import PAGE, Query, parse_query
+from pipeline.simulator.refusal import RefusalError, not_in_plan
 from pipeline.simulator.responses import (
     PageKeys,
     PageStore,
     cut_pages,
     page_body,
     render_rows,
+    sent_fields,
 )
 from pipeline.simulator.scope import Viewer
+from pipeline.simulator.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,13 +53,11 @@ if TYPE_CHECKING:
 
     from pipeline.simulator.market import Market
 
-PREFIX = "/v2"
-STATS_PATH = "/_sim/stats"
+CONTROL = "/_sim/"
+STATS_PATH, FAULTS_PATH = "/_sim/stats", "/_sim/faults"
 PAGE_BYTES = 5_000_000  # of the real server
 DEFAULT_API_KEY = "simulator"
-_KEPT_REQUESTS = 20_000
 
-_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 500: "Internal Server Error"}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -61,6 +73,10 @@ class AppOptions:
         page_bytes: a page of rows ends when it reaches this size.
         api_key: the one key accepted.
         cache_bytes: rendered pages kept in memory.
+        limits: rate limits; None for none.
+        clock_scale: rate limits and the expiry of URLs run this many times as fast.
+        bulk: how files are served.
+        faults: in force from the start.
     """
 
     plan: str = "premium"
@@ -69,71 +85,106 @@ class AppOptions:
     page_bytes: int = PAGE_BYTES
     api_key: str = field(default=DEFAULT_API_KEY, repr=False)
     cache_bytes: int = 256_000_000
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Status and body of an answer."""
-
-    status: int
-    body: bytes
-    packed: bool = False
+    limits: LimitOptions | None = None
+    clock_scale: float = 1.0
+    bulk: BulkOptions = BulkOptions()
+    faults: tuple[Fault, ...] = ()
 
 
 class SimulatorApp:
     """WSGI application over one market.
 
+    Attributes:
+        faults: those in force; may be changed while it runs.
+        stats: what clients asked.
+
     Raises:
-        UsageError: the plan is unknown.
+        UsageError: the plan is unknown, or another option is out of its range.
     """
 
     def __init__(self, market: Market, options: AppOptions) -> None:
         plan: Plan = plan_named(options.plan)
         now = options.now or morning_after(market.spec.end)
+        clock = ScaledClock(options.clock_scale)
+        self.faults = Faults(options.faults)
+        self.stats = Stats()
         self._viewer = Viewer(market, plan, now)
         self._options = options
+        self._limiter = RateLimiter(options.limits, plan.name, clock)
+        self._bulk = Bulk(self._viewer, options.bulk, clock)
         self._keys = PageKeys(market.spec.seed)
+        self._cursors = Cursors(market.spec.seed)
         self._store = PageStore(options.cache_bytes)
-        self._stats = Stats()
+        self._stop = Event()
+
+    def close(self) -> None:
+        """Let answers that hang or drip end soon."""
+        self._stop.set()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = str(environ.get("PATH_INFO", ""))
-        if path == STATS_PATH:
-            answer = Answer(200, orjson.dumps(self._stats.snapshot()))
+        request = Request.of(environ)
+        if request.path.startswith(CONTROL):
+            answer = self._control(request)
+        elif request.path.startswith(FILES):
+            answer = self._download(request)
+            self.stats.count_download(request.path.removeprefix(FILES), answer)
         else:
             if self._options.latency_ms:
                 time.sleep(self._options.latency_ms / 1000)
-            answer = self._safe_answer(path, environ)
-            query = str(environ.get("QUERY_STRING", ""))
-            self._stats.count(path.removeprefix(PREFIX), query, answer)
-        headers = [
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(answer.body))),
-            ("X-Simulator", "g5"),
-        ]
-        if answer.packed:
-            headers.append(("Content-Encoding", "gzip"))
-        start_response(f"{answer.status} {_REASONS[answer.status]}", headers)
-        return [answer.body]
+            answer = self._safe_answer(request)
+            self.stats.count_request(request, answer)
+        return deliver(answer, request, start_response, self._stop)
 
-    def _safe_answer(self, path: str, environ: WSGIEnvironment) -> Answer:
+    # -- outside the API ---------------------------------------------------------------------
+
+    def _control(self, request: Request) -> Answer:
         try:
-            return self._answer(path, environ)
-        except RefusalError as refusal:
-            return _error(refusal.status, refusal.message)
-        except Exception:
-            _LOGGER.exception("simulator: %s failed", path)
-            return _error(500, "Unexpected error. Please try again later.")
+            if request.path == STATS_PATH:
+                return json_answer(self.stats.snapshot())
+            if request.path != FAULTS_PATH:
+                return refusal(404, f"expected {STATS_PATH} or {FAULTS_PATH}")
+            if request.method == "POST":
+                self.faults.set(faults_of_json(request.body))
+            return json_answer(self.faults.snapshot())
+        except UsageError as error:
+            return refusal(400, str(error))
 
-    def _answer(self, path: str, environ: WSGIEnvironment) -> Answer:
-        self._check_key(environ.get("HTTP_X_API_KEY"))
-        endpoint = _find(path, str(environ.get("REQUEST_METHOD", "GET")))
-        if self._viewer.plan.rank < PLANS[endpoint.plan].rank:
-            raise RefusalError(403, "This API is not available on your subscription.")
-        raw = dict(parse_qsl(str(environ.get("QUERY_STRING", "")), keep_blank_values=True))
-        query = parse_query(raw, endpoint.params, endpoint.combinations, endpoint.one_of)
-        packed = "gzip" in str(environ.get("HTTP_ACCEPT_ENCODING", "")).lower()
-        return self._page(endpoint, query, packed=packed)
+    def _download(self, request: Request) -> Answer:
+        number = self.faults.number(request)
+        fault = self.faults.instead(request, number)
+        if fault is not None:
+            if fault.fault == "expired-url":
+                self._bulk.void(request)
+            return fault
+        return self.faults.distort(request, number, self._bulk.download(request))
+
+    # -- the API -----------------------------------------------------------------------------
+
+    def _safe_answer(self, request: Request) -> Answer:
+        try:
+            return self._limited_answer(request)
+        except RefusalError as error:
+            return refusal(error.status, error.message, error.headers)
+        except Exception:
+            _LOGGER.exception("simulator: %s failed", request.path)
+            return refusal(500, "Unexpected error. Please try again later.")
+
+    def _limited_answer(self, request: Request) -> Answer:
+        self._check_key(request.headers.get("HTTP_X_API_KEY"))
+        came = self._limiter.admit(request.endpoint)
+        status = 500
+        try:
+            number = self.faults.number(request)
+            answer = self.faults.instead(request, number)
+            if answer is None:
+                answer = self.faults.distort(request, number, self._answer(request))
+            status = answer.status
+        except RefusalError as error:
+            status = error.status
+            raise
+        finally:
+            self._limiter.settle(request.endpoint, came, status)
+        return answer
 
     def _check_key(self, key: str | None) -> None:
         if not key:
@@ -141,63 +192,66 @@ class SimulatorApp:
         if not hmac.compare_digest(key.encode(), self._options.api_key.encode()):
             raise RefusalError(403, "The incoming api key is invalid or expired.")
 
-    def _page(self, endpoint: Endpoint, query: Query, *, packed: bool) -> Answer:
+    def _answer(self, request: Request) -> Answer:
+        if request.method == "GET" and request.path in (PREFIX + LIST_PATH, PREFIX + GET_PATH):
+            return self._bulk.answer(request)
+        endpoint = _find(request)
+        if self._viewer.plan.rank < PLANS[endpoint.plan].rank:
+            raise not_in_plan()
+        query, since = self._parse(endpoint, request.params)
         identity = (endpoint.path, query.given)
-        pages = self._store.get(identity, lambda: self._render(endpoint, query))
-        page = 0
+        pages = self._store.get(identity, lambda: self._render(endpoint, query, since))
+        page, before = 0, None
         if query.page is not None:
             page = self._keys.read(identity, query.page, len(pages))
-        return Answer(200, pages.body(page, packed=packed), packed=packed)
+            before = pages.body(page - 1, packed=False)
+        packed = request.takes_gzip
+        body = pages.body(page, packed=packed)
+        return Answer(200, body, packed=packed, page=Page(query.page, before))
 
-    def _render(self, endpoint: Endpoint, query: Query) -> list[bytes]:
-        scope = self._viewer.scope(endpoint, query)
-        rows = render_rows(endpoint.rows(self._viewer.market, scope), self._fields(endpoint))
+    def _parse(self, endpoint: Endpoint, raw: dict[str, str]) -> tuple[Query, Cursor | None]:
+        """The query, and the cursor it came with; the cursor is part of the query's identity."""
+        text = raw.pop(CURSOR, "") if endpoint.path in CURSOR_PATHS else ""
+        if not text:
+            return parse_query(raw, endpoint.params, endpoint.combinations, endpoint.one_of), None
+        if self._viewer.plan.rank < PLANS[CURSOR_PLAN].rank:
+            raise not_in_plan()
+        since = self._cursors.read(endpoint.path, text)
+        own = {"date": since.day.isoformat()} | ({"code": since.code} if since.code else {})
+        query = parse_query(own | raw, endpoint.params, endpoint.combinations, endpoint.one_of)
+        if (query.code, query.day) != (since.code, since.day):
+            raise invalid_cursor()
+        return replace(query, given=(*query.given, (CURSOR, text))), since
+
+    def _render(self, endpoint: Endpoint, query: Query, since: Cursor | None) -> list[bytes]:
+        rows = self._rows(endpoint, query, self._viewer)
+        if since is not None:
+            then = replace(self._viewer, now=min(since.seen, self._viewer.now))
+            rows = added_rows(rows, self._rows(endpoint, query, then))
         limit = self._options.page_bytes if endpoint.paged else 1 << 62
         cuts = cut_pages(rows, limit)
         identity = (endpoint.path, query.given)
         keys = [self._keys.make(identity, i + 1) for i in range(len(cuts) - 1)]
-        return [page_body(rows[cut], key) for cut, key in zip(cuts, [*keys, None], strict=True)]
+        cursor = self._next_cursor(endpoint, query)
+        return [
+            page_body(rows[cut], key, cursor) for cut, key in zip(cuts, [*keys, None], strict=True)
+        ]
 
-    def _fields(self, endpoint: Endpoint) -> list[Field]:
-        rank, today = self._viewer.plan.rank, self._viewer.today
-        return [f for f in endpoint.fields if PLANS[f.plan].rank <= rank and f.since <= today]
+    def _rows(self, endpoint: Endpoint, query: Query, viewer: Viewer) -> list[bytes]:
+        columns = endpoint.rows(viewer.market, viewer.scope(endpoint, query))
+        return render_rows(columns, sent_fields(endpoint, viewer))
 
-
-class Stats:
-    """What clients asked, for tests that count requests."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._paths: Counter[str] = Counter()
-        self._statuses: Counter[int] = Counter()
-        self._bytes = 0
-        self._recent: deque[dict[str, object]] = deque(maxlen=_KEPT_REQUESTS)
-
-    def count(self, path: str, query: str, answer: Answer) -> None:
-        with self._lock:
-            self._paths[path] += 1
-            self._statuses[answer.status] += 1
-            self._bytes += len(answer.body)
-            self._recent.append({"path": path, "query": query, "status": answer.status})
-
-    def snapshot(self) -> dict[str, object]:
-        """``total``, ``paths``, ``statuses``, ``bytes`` sent, and the latest ``requests``."""
-        with self._lock:
-            return {
-                "total": self._paths.total(),
-                "paths": dict(self._paths),
-                "statuses": {str(status): n for status, n in self._statuses.items()},
-                "bytes": self._bytes,
-                "requests": list(self._recent),
-            }
+    def _next_cursor(self, endpoint: Endpoint, query: Query) -> str | None:
+        viewer = self._viewer
+        allowed = viewer.plan.rank >= PLANS[CURSOR_PLAN].rank and query.day == viewer.today
+        if endpoint.path not in CURSOR_PATHS or not allowed:
+            return None
+        return self._cursors.write(Cursor(endpoint.path, query.code, viewer.today, viewer.now))
 
 
-def _find(path: str, method: str) -> Endpoint:
-    endpoint = ENDPOINTS.get(path.removeprefix(PREFIX)) if path.startswith(PREFIX + "/") else None
-    if endpoint is None or method != "GET":
+def _find(request: Request) -> Endpoint:
+    inside = request.path.startswith(PREFIX + "/")
+    endpoint = ENDPOINTS.get(request.endpoint) if inside else None
+    if endpoint is None or request.method != "GET":
         raise RefusalError(403, "The requested endpoint does not exist.")
     return endpoint
-
-
-def _error(status: int, message: str) -> Answer:
-    return Answer(status, orjson.dumps({"message": message}))

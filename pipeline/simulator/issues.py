@@ -99,7 +99,7 @@ class CodeBook:
 
 
 def draw_issues(rng: np.random.Generator, codes: list[str], kinds: list[int]) -> Issues:
-    """Issues with random traits; the traits of one do not depend on how many follow."""
+    """Issues with random traits."""
     kind = np.array(kinds, dtype=np.int8)
     normal = rng.standard_normal((kind.size, 6))
     uniform = rng.random((kind.size, 4))

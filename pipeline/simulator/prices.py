@@ -93,6 +93,8 @@ class PriceTape:
     Attributes:
         blocks: (2, 6, sessions, slots) int32: per session of the day open, high, low, close in
             tenths of a yen, volume in lots, average price in tenths; all 0 without a trade.
+        carried: (sessions, slots) yen; the latest traded close, or the base price before the first
+            trade, in the basis of the session.
         limit_up, limit_down: (2, sessions, slots) True where the limit was touched.
         splits: all decided so far, in order of quarters; some may lie ahead.
     """
@@ -102,6 +104,7 @@ class PriceTape:
         self._seed, self._universe, self._factors = spec.seed, universe, factors
         self._stocks = spec.stocks
         self.blocks: NDArray[np.int32] = np.zeros((2, 6, *shape), dtype=np.int32)
+        self.carried: FloatArray = np.zeros(shape)
         self.limit_up: BoolArray = np.zeros((2, *shape), dtype=np.bool_)
         self.limit_down: BoolArray = np.zeros((2, *shape), dtype=np.bool_)
         self.splits: list[Split] = []
@@ -135,8 +138,8 @@ class PriceTape:
         self._apply_events(t, n)
         day = self._universe.sessions[t]
         rng = stream(self._seed, "prices", int(day.astype(np.int64)))
-        normal = np.ascontiguousarray(rng.standard_normal((n, _NORMALS)).T)
-        uniform = np.ascontiguousarray(rng.random((n, _UNIFORMS)).T)
+        normal = rng.standard_normal((_NORMALS, n))
+        uniform = rng.random((_UNIFORMS, n))
         open_today = self._universe.listed[t, :n] & ~self._universe.halted[t, :n]
         open_today &= day != SYSTEM_FAILURE
         fine = self._fine_ticks(t, n)
@@ -227,6 +230,7 @@ class PriceTape:
             self.limit_up[half, t, :n] = trades & (h == highest)
             self.limit_down[half, t, :n] = trades & (l == lowest)
             close[trades] = c[trades]
+        self.carried[t, :n] = close / 10
 
     # -- splits ------------------------------------------------------------------------------
 

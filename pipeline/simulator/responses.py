@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from pipeline.simulator.plans import PLANS
 from pipeline.simulator.refusal import RefusalError
 
 if TYPE_CHECKING:
@@ -20,10 +21,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.simulator.arrays import Columns
-    from pipeline.simulator.endpoints import Field
+    from pipeline.simulator.endpoints import Endpoint, Field
+    from pipeline.simulator.scope import Viewer
 
 _GZIP_LEVEL = 1  # speed matters more than size on loopback
 _RENDERED_AT_ONCE = 2  # more only costs memory: rendering holds the interpreter lock
+
+
+def sent_fields(endpoint: Endpoint, viewer: Viewer) -> list[Field]:
+    """The keys a viewer gets: those of the plan that have been introduced by now."""
+    rank, today = viewer.plan.rank, viewer.today
+    return [f for f in endpoint.fields if PLANS[f.plan].rank <= rank and f.since <= today]
 
 
 def render_rows(columns: Columns, fields: Sequence[Field]) -> list[bytes]:
@@ -55,9 +63,13 @@ def cut_pages(rows: Sequence[bytes], page_bytes: int) -> list[slice]:
     return pages
 
 
-def page_body(rows: Sequence[bytes], next_key: str | None) -> bytes:
-    """The envelope; the paging key is left out on the last page."""
-    tail = b"" if next_key is None else b',"pagination_key":' + orjson.dumps(next_key)
+def page_body(rows: Sequence[bytes], next_key: str | None, cursor: str | None = None) -> bytes:
+    """The envelope; the paging key is left out on the last page, the only one with a cursor."""
+    tail = b""
+    if next_key is not None:
+        tail = b',"pagination_key":' + orjson.dumps(next_key)
+    elif cursor is not None:
+        tail = b',"cursor":' + orjson.dumps(cursor)
     return b'{"data":[' + b",".join(rows) + b"]" + tail + b"}"
 
 

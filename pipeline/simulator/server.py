@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import socket
+import struct
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
+from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.server import create_server
+from waitress.task import WSGITask
 
 from pipeline.errors import UsageError
-from pipeline.simulator.app import PREFIX, AppOptions, SimulatorApp
+from pipeline.simulator.app import AppOptions, SimulatorApp
+from pipeline.simulator.delivery import ConnectionDropped
+from pipeline.simulator.exchange import PREFIX
 from pipeline.simulator.market import Market
 
 if TYPE_CHECKING:
@@ -25,8 +30,32 @@ _POLL_S = 0.1
 _SHUTDOWN_S = 2.0
 
 
+class _Task(WSGITask):  # type: ignore[misc]
+    """One request; the application may end its connection by raising ``ConnectionDropped``."""
+
+    def execute(self) -> None:
+        try:
+            super().execute()
+        except ConnectionDropped as dropped:
+            if dropped.reset:
+                # Lingering for no time makes the close a reset.
+                linger = struct.pack("ii", 1, 0)
+                self.channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            # The channel closes a connection whose client is gone, without a word.
+            raise ClientDisconnected from None
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection."""
+
+    task_class = _Task
+
+
 class SimulatorServer:
     """A socket that accepts requests from the moment it exists.
+
+    Attributes:
+        app: what answers; its faults may be changed and its statistics read at any time.
 
     Args:
         market: what to serve; made while the first requests wait.
@@ -49,18 +78,20 @@ class SimulatorServer:
         self._market = market
         self._sockets: dict[int, Any] = {}
         self._stop = Event()
-        app = SimulatorApp(market, options)
+        self.app = SimulatorApp(market, options)
         listener = _bind(port)
         self._port = int(listener.getsockname()[1])
         self._server = create_server(
-            app,
+            self.app,
             map=self._sockets,
             sockets=[listener],
             threads=threads,
             connection_limit=4 * threads + 100,
             ident=None,
+            channel_request_lookahead=1,  # so that a client that goes away is noticed
             asyncore_use_poll=True,
         )
+        self._server.channel_class = _Channel
 
     @property
     def base_url(self) -> str:
@@ -76,6 +107,7 @@ class SimulatorServer:
                 wasyncore.loop(timeout=_POLL_S, use_poll=True, map=self._sockets, count=1)
         finally:
             self._stop.set()
+            self.app.close()
             warm_up.join(timeout=_SHUTDOWN_S)
             self._server.task_dispatcher.shutdown(timeout=_SHUTDOWN_S)
             wasyncore.close_all(self._sockets, ignore_all=True)

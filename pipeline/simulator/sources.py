@@ -182,12 +182,15 @@ def _raw_columns(prefix: str, bar: Columns) -> Columns:
 
 
 def _adjusted_columns(prefix: str, bar: Columns, later: FloatArray) -> Columns:
-    adjusted = {
-        # Half up to 0.1 yen; the small term keeps a half that binary fractions put just below.
-        f"{prefix}Adj{name}": np.floor(bar[name] * 10 * later + 0.5 + 1e-7) / 10
-        for name in "OHLC"
-    }
+    adjusted = {f"{prefix}Adj{name}": adjusted_price(bar[name], later) for name in "OHLC"}
     return adjusted | {f"{prefix}AdjVo": np.round(bar["Vo"] / later, 4)}
+
+
+def adjusted_price(price: FloatArray, later: FloatArray) -> FloatArray:
+    """Prices times the later split factors, half up to 0.1 yen."""
+    # The small term keeps a half that binary fractions put just below it.
+    rounded: FloatArray = np.floor(price * 10 * later + 0.5 + 1e-7) / 10
+    return rounded
 
 
 def _index_columns(market: Market, sessions: range, bars: FloatArray) -> Columns:

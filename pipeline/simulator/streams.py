@@ -8,10 +8,9 @@ import numpy as np
 
 
 def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
-    """A generator of its own for one purpose and key (say, "prices" and a session's ordinal).
+    """A generator of its own for one purpose and key, say "prices" and a session's ordinal.
 
-    Draw arrays with one row per issue, shape (issues, values): then the values of an issue do
-    not change when later issues are appended.
+    The number of values drawn from one stream must not depend on the end of the market.
     """
     entropy = np.random.SeedSequence([seed, crc32(purpose.encode()), *keys])
     return np.random.Generator(np.random.SFC64(entropy))

@@ -63,6 +63,7 @@ class BuildOrder:
         schema: columns with their roles, keys first.
         schema_version: version of the manifest.
         inputs: snapshots read.
+        unavailable: sources that were not to be had under the plan; their features are null.
     """
 
     chunk_id: str
@@ -76,6 +77,7 @@ class BuildOrder:
     schema: pa.Schema
     schema_version: str
     inputs: tuple[Input, ...]
+    unavailable: tuple[str, ...] = ()
 
 
 class ChunkStore:
@@ -399,4 +401,5 @@ def _metadata(
         "generated_at": now,
         "null_rates": dict(contents.null_rates),
         "sources": dict(sources),
+        "unavailable": list(order.unavailable),
     }

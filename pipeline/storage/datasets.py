@@ -295,6 +295,7 @@ def _merged_metadata(
         "generated_at": now.isoformat(timespec="seconds"),
         "null_rates": _null_rates(sources, rows),
         "sources": _used(sources),
+        "unavailable": sorted({name for s in sources for name in s.metadata["unavailable"]}),
         "chunks": [
             {
                 field: source.status[field]

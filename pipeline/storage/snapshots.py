@@ -1,9 +1,13 @@
 """Snapshots: what was fetched of one source, immutable, shared and addressed by a readable key.
 
-``cache/<source>/parts/`` holds small Parquet parts named by period and content, each with a
-JSON note of its provenance that is written last and so commits it. A closed month is one part;
-the days of an open month are a part each. A snapshot, ``cache/<source>/<key>.json``, lists the
-parts that answer one request, so snapshots of different ranges share what they have in common.
+``cache/<source>/parts/`` holds small Parquet parts named by period, arrival and content, each
+with a JSON note of its provenance that is written last and so commits it. A closed month is one
+part; the days of an open month are a part each. A snapshot, ``cache/<source>/<key>.json``, lists
+the parts that answer one request, so snapshots of different ranges share what they have in common.
+
+What changed at the vendor is kept as first seen: the new content becomes another part, and per
+day the newest one counts, or the newest that had arrived by an as-of day. The Parquet file never
+changes; the note does in one respect, the moment each day was last found unchanged.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ import datetime as dt
 import hashlib
 import io
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,24 @@ from pipeline.errors import MissingData, StorageError
 from pipeline.storage import atomic, documents
 
 WHOLE = "all"  # period of a source that is always fetched in one piece
+_COMPRESSION_LEVEL = 3
+
+
+@dataclass(frozen=True)
+class Day:
+    """What a part holds of one day.
+
+    Attributes:
+        date: the day, ISO.
+        rows: their number; 0 where the source had nothing to say.
+        arrived: when this content was first seen, ISO, JST.
+        checked: when the server last gave the same, ISO, JST.
+    """
+
+    date: str
+    rows: int
+    arrived: str
+    checked: str
 
 
 @dataclass(frozen=True)
@@ -36,10 +59,10 @@ class Part:
         file: name inside ``parts/``.
         sha256: of the file.
         rows, bytes: size.
-        dates: sessions the part answers for, ISO, ascending; empty for period ``all``.
+        days: days the part answers for, ascending; empty for period ``all``.
         origin: api, files or simulator.
-        route: how it came: requests, bulk or files.
-        fetched_at: when this content was first seen, ISO, JST.
+        route: how it came: requests, bulk or files, several joined by ``+``.
+        fetched_at: when its newest content was first seen, ISO, JST.
     """
 
     period: str
@@ -47,10 +70,27 @@ class Part:
     sha256: str
     rows: int
     bytes: int
-    dates: tuple[str, ...]
+    days: tuple[Day, ...]
     origin: str
     route: str
     fetched_at: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Days taken from one part.
+
+    Attributes:
+        days: those that count, ascending; the part may hold others.
+    """
+
+    part: Part
+    days: tuple[Day, ...]
+
+    @property
+    def whole(self) -> bool:
+        """True when nothing of the part is left aside."""
+        return len(self.days) == len(self.part.days)
 
 
 def snapshot_key(
@@ -61,25 +101,46 @@ def snapshot_key(
     return f"{source}_raw_{start}_{end}{suffix}"
 
 
-def choose_parts(parts: Iterable[Part], wanted: Sequence[str]) -> tuple[list[Part], list[str]]:
-    """Parts that together answer for as many wanted dates as possible, each date once.
+def newest_days(parts: Iterable[Part], asof: str | None = None) -> dict[str, tuple[Part, Day]]:
+    """Per day the version that counts, and the part that holds it.
 
-    The largest parts come first, of equal ones the newest; a part that overlaps a chosen one is
-    left aside, so no row is ever read twice.
+    That is the newest one, or the newest that had arrived by the end of ``asof``. Where several
+    parts hold it, the largest one, so that few files are read.
+    """
+    best: dict[str, tuple[Part, Day]] = {}
+    for part in parts:
+        for day in part.days:
+            late = asof is not None and day.arrived[:10] > asof
+            if late or (day.date in best and _rank(part, day) <= _rank(*best[day.date])):
+                continue
+            best[day.date] = part, day
+    return best
+
+
+def select(
+    parts: Iterable[Part], wanted: Sequence[str], asof: str | None = None
+) -> tuple[list[Selection], list[str]]:
+    """The parts that together answer for the wanted days, each day exactly once.
+
+    Args:
+        asof: only what had arrived by the end of this day counts.
 
     Returns:
-        The chosen parts in order of their dates, and the wanted dates still missing.
+        What is taken from each part, in order of their days, and the wanted days nobody has.
     """
-    open_dates = set(wanted)
-    taken: set[str] = set()
-    chosen: list[Part] = []
-    for part in sorted(parts, key=lambda p: (len(p.dates), p.fetched_at, p.file), reverse=True):
-        dates = set(part.dates)
-        if dates & open_dates and not dates & taken:
-            chosen.append(part)
-            taken |= dates
-            open_dates -= dates
-    return sorted(chosen, key=lambda p: p.dates), sorted(open_dates)
+    best = newest_days(parts, asof)
+    taken: dict[str, list[Day]] = defaultdict(list)
+    by_file: dict[str, Part] = {}
+    for date in sorted(set(wanted) & best.keys()):
+        part, day = best[date]
+        by_file[part.file] = part
+        taken[part.file].append(day)
+    selections = [Selection(by_file[file], tuple(days)) for file, days in taken.items()]
+    return selections, [date for date in wanted if date not in best]
+
+
+def _rank(part: Part, day: Day) -> tuple[str, int, str]:
+    return day.arrived, len(part.days), part.file
 
 
 class SnapshotStore:
@@ -93,57 +154,85 @@ class SnapshotStore:
         self.root = root / "cache"
         self.origin = origin
 
+    def spool_folder(self, source: str) -> Path:
+        """Where days wait for their part."""
+        return self.root / source / "spool"
+
     def parts(self, source: str) -> list[Part]:
         """Every committed part of a source."""
         notes = sorted((self.root / source / "parts").glob("*.json"))
-        parts = [_read_note(note) for note in notes]
+        parts = [read_note(note) for note in notes]
         return [part for part in parts if part is not None and part.origin == self.origin]
 
     def add(
         self,
         source: str,
         period: str,
-        dates: Sequence[str],
+        days: Sequence[Day],
         table: pa.Table,
         *,
         fetched_at: str,
         route: str = "requests",
     ) -> Part:
-        """Write a part and commit it. Equal content is kept as first seen.
+        """Write a part and commit it.
+
+        A piece without days, that is period ``all``, is kept as first seen when its content is
+        that of the newest one.
 
         Args:
+            days: what it answers for, ascending, with the rows of each.
             table: rows sorted by the source's key.
+
+        Raises:
+            StorageError: the file system refused.
         """
         buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd", compression_level=3)
+        pq.write_table(
+            table, buffer, compression="zstd", compression_level=_COMPRESSION_LEVEL
+        )  # deterministic: the same rows are the same bytes
         content = buffer.getvalue()
         digest = hashlib.sha256(content).hexdigest()
+        if not days:
+            pieces = [part for part in self.parts(source) if part.period == period]
+            newest = max(pieces, key=lambda part: part.fetched_at, default=None)
+            if newest is not None and newest.sha256 == digest:
+                return newest
         folder = self.root / source / "parts"
-        name = f"{period}-{self.origin}-{digest[:16]}"
-        known = _read_note(folder / f"{name}.json")
-        if known is not None and known.dates == tuple(dates):
-            return known
+        moment = fetched_at[:19].replace("-", "").replace(":", "")
         part = Part(
             period=period,
-            file=f"{name}.parquet",
+            file=f"{period}-{self.origin}-{moment}-{digest[:16]}.parquet",
             sha256=digest,
             rows=table.num_rows,
             bytes=len(content),
-            dates=tuple(dates),
+            days=tuple(days),
             origin=self.origin,
             route=route,
             fetched_at=fetched_at,
         )
         atomic.write_bytes(folder / part.file, content)
-        atomic.write_json(folder / f"{name}.json", asdict(part))
+        self._write_note(source, part)
+        return part
+
+    def note_unchanged(self, source: str, part: Part, dates: Iterable[str], checked: str) -> Part:
+        """Note that the server gave these days of a part again as they are.
+
+        Raises:
+            StorageError: the file system refused.
+        """
+        same = set(dates)
+        days = [replace(day, checked=checked) if day.date in same else day for day in part.days]
+        part = replace(part, days=tuple(days))
+        self._write_note(source, part)
         return part
 
     def commit(
         self,
         source: str,
         key: str,
-        parts: Sequence[Part],
+        selections: Sequence[Selection],
         *,
+        date_field: str,
         start: dt.date,
         end: dt.date,
         asof: dt.date | None,
@@ -151,7 +240,15 @@ class SnapshotStore:
         checked_at: str,
         client_version: str,
     ) -> Mapping[str, Any]:
-        """Make a snapshot of these parts visible under its key."""
+        """Make a snapshot of these parts visible under its key.
+
+        Args:
+            date_field: column that holds the days.
+
+        Raises:
+            StorageError: the document breaks its schema, or the file system refused.
+        """
+        entries = [_entry(selection) for selection in selections]
         document = {
             "source": source,
             "key": key,
@@ -160,16 +257,14 @@ class SnapshotStore:
             "end": str(end),
             "asof": str(asof) if asof else None,
             "tag": tag,
-            "route": "+".join(sorted({part.route for part in parts})) or "requests",
+            "route": _routes(entry["route"] for entry in entries) or "requests",
             "client_version": client_version,
             "checked_at": checked_at,
-            "fetched_at": max((part.fetched_at for part in parts), default=checked_at),
-            "rows": sum(part.rows for part in parts),
-            "sha256": _digest(parts),
-            "parts": [
-                {name: value for name, value in asdict(part).items() if name != "origin"}
-                for part in parts
-            ],
+            "fetched_at": max((entry["fetched_at"] for entry in entries), default=checked_at),
+            "date_field": date_field,
+            "rows": sum(entry["rows"] for entry in entries),
+            "sha256": _digest(entries),
+            "parts": entries,
         }
         documents.write_document(self.root / source / f"{key}.json", "snapshot", document)
         return document
@@ -216,25 +311,38 @@ class SnapshotStore:
         first: dt.date | None = None,
         last: dt.date | None = None,
     ) -> pa.Table:
-        """Rows of a snapshot with ``first <= Date <= last``.
+        """Rows of a snapshot dated in [first, last], each once.
 
         Raises:
             StorageError: a part is missing or damaged.
         """
         low, high = str(first or dt.date.min), str(last or dt.date.max)
-        files = [
-            part["file"]
-            for part in snapshot["parts"]
-            if not part["dates"] or (part["dates"][-1] >= low and part["dates"][0] <= high)
+        field = snapshot["date_field"]
+        names = None if columns is None else list(dict.fromkeys([*columns, field]))
+        tables = [
+            _of_days(
+                self.read_part(snapshot["source"], entry["file"], names),
+                field,
+                None if entry["whole"] else entry["dates"],
+            )
+            for entry in snapshot["parts"]
+            if not entry["dates"] or (entry["dates"][-1] >= low and entry["dates"][0] <= high)
         ]
-        table = pa.concat_tables([
-            self.read_part(snapshot["source"], name, columns) for name in files
-        ])  # fmt: skip
+        table = pa.concat_tables(tables)
         if first is not None:
-            table = table.filter(pc.greater_equal(table["Date"], pa.scalar(first, pa.date32())))
+            table = table.filter(pc.greater_equal(table[field], pa.scalar(first, pa.date32())))
         if last is not None:
-            table = table.filter(pc.less_equal(table["Date"], pa.scalar(last, pa.date32())))
-        return table
+            table = table.filter(pc.less_equal(table[field], pa.scalar(last, pa.date32())))
+        return table if columns is None else table.select(list(columns))
+
+    def read_days(self, source: str, part: Part, dates: Sequence[str], date_field: str) -> pa.Table:
+        """The rows of some days of a part, in the part's order.
+
+        Raises:
+            StorageError: it is missing or damaged.
+        """
+        table = self.read_part(source, part.file)
+        return _of_days(table, date_field, None if len(dates) == len(part.days) else dates)
 
     def read_part(self, source: str, file: str, columns: Sequence[str] | None = None) -> pa.Table:
         """One part.
@@ -251,19 +359,53 @@ class SnapshotStore:
                 "delete it and its .json note; the next run fetches it again",
             ) from error
 
+    def _write_note(self, source: str, part: Part) -> None:
+        path = self.root / source / "parts" / part.file
+        atomic.write_json(path.with_suffix(".json"), asdict(part))
 
-def _digest(parts: Sequence[Part]) -> str:
-    return hashlib.sha256("\n".join(part.sha256 for part in parts).encode()).hexdigest()
 
-
-def _read_note(path: Path) -> Part | None:
-    """The note of a part; None when it is absent or no such note."""
+def read_note(path: Path) -> Part | None:
+    """The note of a part; None when it is absent, no such note, or its part is not whole."""
     try:
         note = json.loads(path.read_text("utf-8"))
-        part = Part(**{**note, "dates": tuple(note["dates"])})
+        part = Part(**{**note, "days": tuple(Day(**day) for day in note["days"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return part if _size(path.with_name(part.file)) == part.bytes else None
+
+
+def _entry(selection: Selection) -> dict[str, Any]:
+    """What a snapshot says about one of its parts."""
+    part, days = selection.part, selection.days
+    return {
+        "period": part.period,
+        "file": part.file,
+        "sha256": part.sha256,
+        "rows": sum(day.rows for day in days) if part.days else part.rows,
+        "bytes": part.bytes,
+        "dates": [day.date for day in days],
+        "whole": selection.whole,
+        "route": part.route,
+        "fetched_at": max((day.arrived for day in days), default=part.fetched_at),
+    }
+
+
+def _of_days(table: pa.Table, field: str, dates: Sequence[str] | None) -> pa.Table:
+    """The rows of these days; all of them for None."""
+    if dates is None:
+        return table
+    days = pa.array([dt.date.fromisoformat(date) for date in dates], pa.date32())
+    return table.filter(pc.is_in(table[field], value_set=days))
+
+
+def _routes(routes: Iterable[str]) -> str:
+    return "+".join(sorted({route for text in routes for route in text.split("+")}))
+
+
+def _digest(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Hash of what a snapshot holds: the hashes of its parts, and the days of split ones."""
+    lines = [" ".join([e["sha256"], *([] if e["whole"] else e["dates"])]) for e in entries]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -9,10 +9,13 @@ if runtime.is_main_process():
 config.install_defaults()
 logs.configure()
 
-from pipeline.tasks.build import BuildAll  # noqa: E402  (after the settings Luigi reads)
+from pipeline.tasks import failures  # noqa: E402  (after the settings Luigi reads)
+from pipeline.tasks.build import BuildAll  # noqa: E402
 from pipeline.tasks.chunks import BuildChunk  # noqa: E402
 from pipeline.tasks.dataset import MergeChunks  # noqa: E402
 from pipeline.tasks.snapshots import FetchSource  # noqa: E402
 from pipeline.tasks.validation import ValidateSchema  # noqa: E402
+
+failures.install()
 
 __all__ = ["BuildAll", "BuildChunk", "FetchSource", "MergeChunks", "ValidateSchema"]

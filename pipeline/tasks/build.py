@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 
 import luigi
 
 from pipeline.market.periods import ChunkRange
-from pipeline.tasks import planning
+from pipeline.tasks import planning, runtime
 from pipeline.tasks.dataset import MergeChunks
-from pipeline.tasks.parameters import switch
+from pipeline.tasks.parameters import Count, Day, Switch
 from pipeline.tasks.rebuild import request_once
+
+log = logging.getLogger(__name__)
 
 
 class BuildAll(luigi.WrapperTask):
@@ -21,13 +24,19 @@ class BuildAll(luigi.WrapperTask):
     with ``--latest-only``, only the newest chunk is looked at and the others are merged as found.
     """
 
-    start: luigi.Parameter[dt.date] = luigi.DateParameter(description="first day, YYYY-MM-DD")
-    end: luigi.Parameter[dt.date] = luigi.DateParameter(description="last day, YYYY-MM-DD")
-    chunk_months: luigi.Parameter[int] = luigi.IntParameter(default=3)
-    resume: luigi.Parameter[bool] = switch(default=True)
-    force: luigi.Parameter[bool] = switch(default=False)
-    latest_only: luigi.Parameter[bool] = switch(default=False)
-    refresh_listed: luigi.Parameter[bool] = switch(default=False)
+    start: luigi.Parameter[dt.date] = Day(description="first day, YYYY-MM-DD")
+    end: luigi.Parameter[dt.date] = Day(description="last day, YYYY-MM-DD")
+    chunk_months: luigi.Parameter[int] = Count(default=3)
+    resume: luigi.Parameter[bool] = Switch(default=True)
+    force: luigi.Parameter[bool] = Switch(default=False)
+    latest_only: luigi.Parameter[bool] = Switch(default=False)
+    refresh_listed: luigi.Parameter[bool] = Switch(default=False)
+
+    def complete(self) -> bool:
+        done = bool(super().complete())
+        if done and runtime.is_main_process():
+            log.info("nothing to do: %s to %s is complete", self.start, self.end)
+        return done
 
     def requires(self) -> MergeChunks:
         with planning.reported():
@@ -45,6 +54,5 @@ class BuildAll(luigi.WrapperTask):
 
     def _chunks(self) -> list[ChunkRange]:
         settings = planning.check_request(self.start, self.end)
-        planning.hold_output(settings.data_output_dir)
-        chunks = planning.plan_chunks(settings, self.start, self.end, self.chunk_months, fetch=True)
+        chunks = planning.begin(settings, self.start, self.end, self.chunk_months)
         return chunks[-1:] if self.latest_only else chunks

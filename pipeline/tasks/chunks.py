@@ -31,7 +31,8 @@ from pipeline.storage.parquet import Layout
 from pipeline.storage.snapshots import SnapshotStore, snapshot_key
 from pipeline.tasks import config, logs, planning
 from pipeline.tasks.config import Settings
-from pipeline.tasks.fetching import load_calendar, sources_of
+from pipeline.tasks.fetching import load_calendar, sources_of, unavailable
+from pipeline.tasks.parameters import Day, Switch
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.progress import Reporter
 from pipeline.tasks.snapshots import FetchSource
@@ -57,10 +58,10 @@ class BuildChunk(luigi.Task):
     """
 
     chunk: luigi.Parameter[str] = luigi.Parameter(description="chunk id, such as 2020Q1")
-    first: luigi.Parameter[dt.date] = luigi.DateParameter(description="first session")
-    last: luigi.Parameter[dt.date] = luigi.DateParameter(description="last session")
+    first: luigi.Parameter[dt.date] = Day(description="first session")
+    last: luigi.Parameter[dt.date] = Day(description="last session")
     snapshot: luigi.Parameter[str] = luigi.Parameter(description="range of the sources")
-    refresh_listed: luigi.Parameter[bool] = luigi.BoolParameter(default=False)
+    refresh_listed: luigi.Parameter[bool] = Switch(default=False)
 
     @property
     def priority(self) -> int:  # type: ignore[override]  # Luigi takes a property here
@@ -81,7 +82,9 @@ class BuildChunk(luigi.Task):
         ]
 
     def complete(self) -> bool:
-        return self.why_not_complete() is None
+        with planning.reported():
+            planning.settings_of_step()
+            return self.why_not_complete() is None
 
     def why_not_complete(self) -> str | None:
         """The reason in words, for people; None when the chunk is complete."""
@@ -107,6 +110,7 @@ class BuildChunk(luigi.Task):
             schema=catalog.column_schema(),
             schema_version=planning.load_manifest().version,
             inputs=inputs.used,
+            unavailable=unavailable(settings.plan),
         )
         days, threads = inputs.sessions.size, settings.compute_threads
         months = inputs.months()
@@ -133,7 +137,7 @@ class _Inputs:
     def __init__(
         self, settings: Settings, wanted: SnapshotRange, first: dt.date, last: dt.date
     ) -> None:
-        self._calendar: TradingCalendar = load_calendar(settings, last, fetch=False)
+        self._calendar: TradingCalendar = load_calendar(settings, last)
         self.sessions: DateArray = self._calendar.between(np.datetime64(first), np.datetime64(last))
         start = self._calendar.back(np.datetime64(first), catalog.warm_up_columns())
         self.columns: DateArray = self._calendar.between(start, np.datetime64(last))

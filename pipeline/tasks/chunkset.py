@@ -7,12 +7,13 @@ import datetime as dt
 import luigi
 from luigi.task import externalize
 
-from pipeline.errors import MissingData
+from pipeline.errors import MissingData, UsageError
 from pipeline.market.periods import ChunkRange, Period, periods_between
 from pipeline.storage.chunks import ChunkStore
 from pipeline.tasks import config, planning
 from pipeline.tasks.chunks import BuildChunk
-from pipeline.tasks.parameters import OptionalDate
+from pipeline.tasks.fetching import load_calendar
+from pipeline.tasks.parameters import Count, OptionalDay, Switch
 
 
 class OverChunks(luigi.Task):
@@ -22,27 +23,25 @@ class OverChunks(luigi.Task):
     started alone never builds, it names what is missing.
     """
 
-    start: luigi.Parameter[dt.date | None] = OptionalDate(default=None)
-    end: luigi.Parameter[dt.date | None] = OptionalDate(default=None)
-    chunk_months: luigi.Parameter[int] = luigi.IntParameter(default=3)
-    build: luigi.Parameter[bool] = luigi.BoolParameter(default=False)
-    all_chunks: luigi.Parameter[bool] = luigi.BoolParameter(
+    start: luigi.Parameter[dt.date | None] = OptionalDay(default=None)
+    end: luigi.Parameter[dt.date | None] = OptionalDay(default=None)
+    chunk_months: luigi.Parameter[int] = Count(default=3)
+    build: luigi.Parameter[bool] = Switch(default=False)
+    all_chunks: luigi.Parameter[bool] = Switch(
         default=False, description="also take every other chunk that is there"
     )
-    refresh_listed: luigi.Parameter[bool] = luigi.BoolParameter(default=False)
+    refresh_listed: luigi.Parameter[bool] = Switch(default=False)
 
     def chunks(self) -> list[BuildChunk]:
         """One task per chunk, in order of time; the ones not to be built cannot run.
 
         Raises:
             MissingData: there is no chunk at all, and none is to be built.
-            UsageError: see ``planning``.
+            UsageError: only one of the dates is given, or see ``planning``.
         """
         with planning.reported():
-            settings = config.settings()
-            if not self.build:
-                planning.check_manifest()
-                planning.check_output(settings.data_output_dir)
+            self._check_dates()
+            folder = config.settings().data_output_dir / "chunks"
             ranges = self._to_build() if self.build else {}
             found = {
                 chunk: externalize(self._as_found(chunk))
@@ -50,9 +49,8 @@ class OverChunks(luigi.Task):
                 if chunk not in ranges
             }
             if not (ranges or found):
-                raise MissingData(
-                    f"no chunk in {settings.data_output_dir / 'chunks'}", "run BuildAll first"
-                )
+                raise MissingData(f"no chunk in {folder}", "run BuildAll first")
+            planning.settings_of_step()
             tasks = {**found, **self._build_tasks(ranges)}
             return [tasks[chunk] for chunk in sorted(tasks, key=Period.parse)]
 
@@ -65,11 +63,23 @@ class OverChunks(luigi.Task):
             receipt[task.chunk] = status["build_id"] if status else None
         return receipt
 
+    def _check_dates(self) -> None:
+        given = [day is not None for day in (self.start, self.end)]
+        if any(given) != all(given):
+            raise UsageError("one of --start and --end is missing", "give both, or neither")
+        if self.build and not all(given):
+            raise UsageError("--build: expected --start and --end", "run BuildAll instead")
+
     def _to_build(self) -> dict[str, ChunkRange]:
-        assert self.start is not None and self.end is not None  # noqa: PT018
+        assert self.start is not None  # as _check_dates found
+        assert self.end is not None
         settings = config.settings()
         ranges = planning.plan_chunks(
-            settings, self.start, self.end, self.chunk_months, fetch=False
+            settings,
+            load_calendar(settings, self.end),
+            self.start,
+            self.end,
+            self.chunk_months,
         )
         store = ChunkStore(settings.data_output_dir)
         return {

@@ -7,16 +7,19 @@ environment alone and never enter a parameter.
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import difflib
 import json
 import os
 import re
+import socket
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Literal, TypeAlias, cast, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -26,16 +29,20 @@ from luigi.configuration import get_config
 from pipeline.api.plans import PLANS, Plan
 from pipeline.api.session import Origin
 from pipeline.errors import UsageError
+from pipeline.storage.policy import Mode, Way
 from pipeline.tasks import runtime
 
 OFFICIAL_API = "https://api.jquants.com/v2"
 JST = ZoneInfo("Asia/Tokyo")
-CACHE_MODES = ("read_write", "read", "off")
+CACHE_MODES: tuple[Mode, ...] = get_args(Mode)
+SourceRoute: TypeAlias = Way | Literal["files"]
+ROUTES: tuple[SourceRoute, ...] = (*get_args(Way), "files")
 SECTION = "g5"
 
 # What a run needs of Luigi whatever the working directory: luigi.cfg may override each.
 _LUIGI_DEFAULTS = {
-    "core": {"no_configure_logging": "true", "autoload_range": "false"},
+    # Luigi's own lock goes by the command line, ours by the output root (planning.hold_output).
+    "core": {"no_configure_logging": "true", "autoload_range": "false", "no_lock": "true"},
     "worker": {
         "force_multiprocessing": "true",
         "task_process_context": "pipeline.tasks.runtime.TaskProcessSetup",
@@ -65,6 +72,11 @@ class g5(luigi.Config):  # noqa: N801  (the name is the section)
     requests_per_minute = luigi.Parameter(
         default="plan", description="plan: the limit of the plan; 0: none; or a number"
     )
+    source_route = luigi.Parameter(
+        default="auto",
+        description="auto: what costs the fewest requests; requests; bulk; files: of bulk_folder",
+    )
+    bulk_folder = luigi.Parameter(default="none", description="folder of downloaded bulk files")
     source_cache_mode = luigi.Parameter(default="read_write", description="read_write, read, off")
     source_cache_force_refresh = luigi.Parameter(default="false")
     source_cache_asof = luigi.Parameter(default="none", description="YYYY-MM-DD or none")
@@ -85,7 +97,9 @@ class Settings:
     data_output_dir: Path
     plan: Plan
     requests_per_minute: int | None
-    source_cache_mode: str
+    source_route: SourceRoute
+    bulk_folder: Path | None
+    source_cache_mode: Mode
     source_cache_force_refresh: bool
     source_cache_asof: dt.date | None
     source_cache_tag: str | None
@@ -99,13 +113,26 @@ class Settings:
         return os.environ.get("JQUANTS_API_BASE", OFFICIAL_API).rstrip("/")
 
     @property
-    def origin(self) -> Origin:
-        """``api`` or ``simulator``: where the data of this run come from.
+    def origin(self) -> str:
+        """``api``, ``simulator`` or ``files``: where the data of this run come from."""
+        return "files" if self.source_route == "files" else self.server
+
+    @property
+    def server(self) -> Origin:
+        """``api`` or ``simulator``: who answers at the base URL.
 
         Only a server on this machine is taken for the simulator; the client checks that the
         server agrees, so synthetic data cannot pass for real.
+
+        Raises:
+            UsageError: the base URL is malformed.
         """
-        host = urlsplit(self.api_base).hostname or ""
+        try:
+            host = urlsplit(self.api_base).hostname or ""
+        except ValueError as error:
+            raise UsageError(
+                f"JQUANTS_API_BASE: {error}; expected a URL like {OFFICIAL_API}"
+            ) from None
         return "simulator" if host in {"127.0.0.1", "::1", "localhost"} else "api"
 
 
@@ -120,6 +147,23 @@ def install_defaults() -> None:
         override = os.environ.get(name.upper())
         if override is not None:
             config.set(SECTION, name, override.replace("%", "%%"))
+    if runtime.is_command() and not config.has_option("worker", "id"):
+        config.set("worker", "id", _worker_id().replace("%", "%%"))
+
+
+def _worker_id() -> str:
+    """The same for every run of an output root, of which there is one at a time.
+
+    A central scheduler holds the tasks of a killed run for running; to a worker of the same
+    name it hands them back at once. Command line flags are not parsed yet, hence this parser.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--g5-data-output-dir")
+    parser.add_argument("--assistant", action="store_true")
+    flags, _ = parser.parse_known_args(sys.argv[1:])
+    root = flags.g5_data_output_dir or get_config().get(SECTION, "data_output_dir", "output")
+    one_of_many = f"/{os.getpid()}" if flags.assistant else ""
+    return f"g5@{socket.gethostname()}:{Path(root).expanduser().absolute()}{one_of_many}"
 
 
 def settings() -> Settings:
@@ -129,6 +173,7 @@ def settings() -> Settings:
         UsageError: a value is malformed; the text names the option, the value and what would do.
     """
     raw = _raw()
+    route = cast(SourceRoute, _choice("source_route", raw.source_route, ROUTES))
     return Settings(
         data_output_dir=Path(raw.data_output_dir).expanduser().absolute(),
         plan=cast(Plan, _choice("plan", raw.plan, PLANS)),
@@ -137,7 +182,11 @@ def settings() -> Settings:
             if raw.requests_per_minute == "plan"
             else _whole("requests_per_minute", raw.requests_per_minute, 0, 100_000)
         ),
-        source_cache_mode=_choice("source_cache_mode", raw.source_cache_mode, CACHE_MODES),
+        source_route=route,
+        bulk_folder=_bulk_folder(raw.bulk_folder, route),
+        source_cache_mode=cast(
+            Mode, _choice("source_cache_mode", raw.source_cache_mode, CACHE_MODES)
+        ),
         source_cache_force_refresh=_flag(
             "source_cache_force_refresh", raw.source_cache_force_refresh
         ),
@@ -222,6 +271,17 @@ def _choice(name: str, text: str, allowed: tuple[str, ...]) -> str:
     if text not in allowed:
         raise UsageError(f"{name} {text!r}: expected one of {', '.join(allowed)}")
     return text
+
+
+def _bulk_folder(text: str, route: SourceRoute) -> Path | None:
+    if text == "none":
+        if route == "files":
+            raise UsageError("bulk_folder none: source_route files needs the folder of the files")
+        return None
+    folder = Path(text).expanduser().absolute()
+    if not folder.is_dir():
+        raise UsageError(f"bulk_folder {folder}: is not a folder")
+    return folder
 
 
 def _flag(name: str, text: str) -> bool:

@@ -1,20 +1,18 @@
-"""From the API into a snapshot: which dates are missing, ask for them, keep them.
+"""From the vendor into a snapshot: the shell around ``storage.policy``, which decides.
 
-1. ``choose_parts``: what the cache has already.
-2. ``fetch``: the missing dates, through the thread pool, or one range request.
-3. A closed month is written as one part when its last date has come; a day of the open month
-   at once. So a run that dies keeps all it finished, and the next one asks for the rest only.
-4. ``commit``: the snapshot becomes visible when no date is missing.
+1. ``days_wanted``: the days of the range, and when the vendor's answer for each is final.
+2. ``policy.decide``: which of them the cache has, which are asked for, which cannot be had.
+3. The asked ones come by the way that costs the fewest requests and go to the ``Receiver``, which
+   checks and keeps them. A run that dies keeps all it got; the next one asks for the rest only.
+4. ``commit``: the snapshot becomes visible when no day is missing.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,19 +21,29 @@ import pyarrow.compute as pc
 from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
 from pipeline.api.fetch import fetch_dates, fetch_range
 from pipeline.api.limits import RateLimiter
-from pipeline.api.plans import PLAN_BUDGET, Plan, budgets, covers
+from pipeline.api.plans import PLAN_BUDGET, Plan, budgets, covers, window
 from pipeline.api.session import ApiSession
 from pipeline.errors import MissingData, SnapshotError
 from pipeline.features import catalog
-from pipeline.market.sessions import TradingCalendar
-from pipeline.storage.snapshots import WHOLE, Part, SnapshotStore, choose_parts, snapshot_key
+from pipeline.market.asof import Publication, published_at
+from pipeline.market.sessions import DateArray, TradingCalendar
+from pipeline.storage import policy
+from pipeline.storage.policy import Known, Rules, Wanted
+from pipeline.storage.snapshots import (
+    WHOLE,
+    Part,
+    Selection,
+    SnapshotStore,
+    select,
+    snapshot_key,
+)
 from pipeline.tasks import config
 from pipeline.tasks.config import Settings
 from pipeline.tasks.plan import SnapshotRange
+from pipeline.tasks.receiving import Receiver, compact
 from pipeline.version import __version__
 
 CALENDAR = "trading_calendar"
-ANY_AGE = "any"  # of ``fresh_after``: whatever the cache has is good
 _CALENDAR_AHEAD = dt.timedelta(days=30)  # calendar features look beyond the last session
 
 log = logging.getLogger(__name__)
@@ -60,38 +68,71 @@ def sources_of(plan: Plan) -> tuple[Endpoint, ...]:
     )
 
 
-def load_calendar(settings: Settings, end: dt.date, *, fetch: bool) -> TradingCalendar:
-    """The published trading calendar, from the cache when it reaches beyond ``end``.
+def unavailable(plan: Plan) -> tuple[str, ...]:
+    """Names of the sources the catalogue reads and the plan lacks: their features are null."""
+    return tuple(
+        endpoint.source for endpoint in endpoints_needed() if not covers(plan, endpoint.plan)
+    )
+
+
+def load_calendar(settings: Settings, end: dt.date) -> TradingCalendar:
+    """The published trading calendar that the cache holds.
 
     Raises:
-        MissingData: it is not in the cache, and ``fetch`` is False or the cache is read-only.
-        ApiError: it could not be fetched.
+        MissingData: there is none that reaches far enough beyond ``end``.
     """
     store = SnapshotStore(settings.data_output_dir, settings.origin)
     snapshot = store.newest(CALENDAR)
-    if snapshot is None or snapshot["end"] < str(end + _CALENDAR_AHEAD):
-        if not fetch or settings.source_cache_mode == "read":
-            raise MissingData(
-                f"no trading calendar in {store.root} reaches {end + _CALENDAR_AHEAD}",
-                "run BuildAll with source_cache_mode read_write once",
-            )
-        snapshot = _fetch_calendar(settings, store)
+    if snapshot is None or snapshot["end"] < str(_calendar_reach(settings, end)):
+        raise MissingData(
+            f"no trading calendar in {store.root} reaches {_calendar_reach(settings, end)}",
+            "run BuildAll with source_cache_mode read_write once",
+        )
     return TradingCalendar.from_table(store.read(snapshot))
 
 
-def _fetch_calendar(settings: Settings, store: SnapshotStore) -> Mapping[str, Any]:
-    endpoint = endpoint_of(CALENDAR)
-    now = config.stamp()
+def fetch_calendar(settings: Settings, end: dt.date) -> pa.Table:
+    """The trading calendar as the server has it, nothing written.
+
+    Raises:
+        SnapshotError: it does not reach far enough beyond ``end``.
+        ApiError: it could not be fetched.
+    """
     with open_session(settings) as session:
-        table = fetch_range(session, endpoint, None, None)  # all the plan shows
-    if table.num_rows == 0:
-        raise SnapshotError("trading calendar: the server sent no rows", "check JQUANTS_API_BASE")
+        table = fetch_range(session, endpoint_of(CALENDAR), None, None)  # all the plan shows
+    last, reach = pc.max(table["Date"]).as_py(), _calendar_reach(settings, end)
+    if last is None or last < reach:
+        raise SnapshotError(
+            f"trading calendar: expected it to reach {reach}, the server's ends "
+            f"{f'on {last}' if last else 'before it begins'}",
+            "check JQUANTS_API_BASE, or use an earlier --end",
+        )
+    return table
+
+
+def _calendar_reach(settings: Settings, end: dt.date) -> dt.date:
+    """How far the calendar must reach: beyond ``end``, but no further than the plan shows."""
+    return min(end + _CALENDAR_AHEAD, window(settings.plan, config.now().date())[1])
+
+
+def keep_calendar(settings: Settings, table: pa.Table) -> None:
+    """Put a fetched calendar into the cache."""
+    now = config.stamp()
     first, last = (pc.min_max(table["Date"])[edge].as_py() for edge in ("min", "max"))
+    store = SnapshotStore(settings.data_output_dir, settings.origin)
     part = store.add(CALENDAR, WHOLE, [], table, fetched_at=now)
-    return store.commit(
-        CALENDAR, snapshot_key(CALENDAR, first, last, None, None), [part],
-        start=first, end=last, asof=None, tag=None, checked_at=now, client_version=__version__,
-    )  # fmt: skip
+    store.commit(
+        CALENDAR,
+        snapshot_key(CALENDAR, first, last, None, None),
+        [Selection(part, ())],
+        date_field="Date",
+        start=first,
+        end=last,
+        asof=None,
+        tag=None,
+        checked_at=now,
+        client_version=__version__,
+    )
 
 
 def open_session(settings: Settings) -> ApiSession:
@@ -108,7 +149,7 @@ def open_session(settings: Settings) -> ApiSession:
     return ApiSession(
         settings.api_base,
         config.api_key(),
-        origin=settings.origin,
+        origin=settings.server,
         limiter=RateLimiter(limits),
         pool_size=settings.index_option_parallel_concurrency,
     )
@@ -120,138 +161,165 @@ def fetch_snapshot(
     """Make the snapshot of one source and range visible, asking only for what is missing.
 
     Args:
-        fresh_after: days of the open month that were fetched before this moment are asked for
+        fresh_after: days of the open month that were checked before this moment are asked for
             again; ANY_AGE keeps them.
-        progress: called with dates done and dates to fetch.
+        progress: called with days done and days to fetch.
 
     Raises:
-        MissingData: dates are missing and the cache is read-only.
-        SnapshotError: the server does not have all of them.
+        MissingData: days are missing and the cache is read-only, or had not arrived by the
+            as-of day.
+        SnapshotError: the server does not have all of them, or not as they should be.
         ApiError: a request failed for good.
     """
     endpoint = endpoint_of(source)
     store = SnapshotStore(settings.data_output_dir, settings.origin)
-    calendar = load_calendar(settings, wanted.end, fetch=False)
-    months = _Months(calendar, wanted.start, wanted.end)
-    usable = [
-        part
-        for part in store.parts(source)
-        if settings.source_cache_mode != "off"
-        and (fresh_after == ANY_AGE or months.closed(part.period) or part.fetched_at >= fresh_after)
-        and (wanted.asof is None or part.fetched_at[:10] <= str(wanted.asof))
+    rules = Rules(
+        mode=settings.source_cache_mode,
+        fresh_after=fresh_after,
+        asof=str(wanted.asof) if wanted.asof else None,
+        now=config.stamp(),
+    )
+    calendar = load_calendar(settings, wanted.end)
+    days = days_wanted(endpoint, calendar, wanted.start, wanted.end, rules.now)
+    parts = store.parts(source)
+    decision = policy.decide(rules, days, _known(parts))
+    if decision.lost:
+        raise _lost(source, wanted, rules, decision.lost)
+    if decision.ask:
+        _fetch(settings, endpoint, rules, decision.ask, parts, progress)
+        parts = store.parts(source)
+    if rules.may_ask:
+        compact(store, endpoint, rules, parts)
+        parts = store.parts(source)
+    _commit(store, endpoint, wanted, rules, [day.date for day in days], parts)
+
+
+def days_wanted(
+    endpoint: Endpoint, calendar: TradingCalendar, start: dt.date, end: dt.date, now: str
+) -> list[Wanted]:
+    """The days of [start, end] a snapshot answers for.
+
+    Sessions; calendar days for sources whose records may be dated on closed days. Days before
+    the vendor's first one have nothing to ask for. Of a source that does not promise rows, days
+    whose records are not all published are left out: an empty answer would say nothing.
+    """
+    first = np.datetime64(max(start, endpoint.first_date))
+    dates = calendar.between(first, np.datetime64(end))
+    if endpoint.query == "day" or (endpoint.query == "range" and not endpoint.every_session):
+        dates = np.arange(first, np.datetime64(end) + 1)
+    wanted = [
+        Wanted(str(date), "" if np.isnat(moment) else f"{moment}:00+09:00")
+        for date, moment in zip(dates, _settled(dates, endpoint.publication, calendar), strict=True)
     ]
-    chosen, missing = choose_parts(usable, months.dates)
-    if missing and settings.source_cache_mode == "read":
-        raise MissingData(
-            f"snapshot {source} {wanted}: {_some(missing)} not in the cache, which is read-only",
+    if endpoint.every_session:
+        return wanted
+    return [day for day in wanted if day.settled and day.settled <= now]
+
+
+def _settled(dates: DateArray, rule: Publication, calendar: TradingCalendar) -> DateArray:
+    """Moment from which all records of each day are public, whichever of the rules they follow."""
+    moments = published_at(dates, rule, calendar)
+    if rule.otherwise is None:
+        return moments
+    return np.maximum(moments, _settled(dates, rule.otherwise, calendar))
+
+
+def _known(parts: Sequence[Part]) -> dict[str, list[Known]]:
+    """Versions of each day in the cache."""
+    known: dict[str, list[Known]] = {}
+    for part in parts:
+        for day in part.days:
+            known.setdefault(day.date, []).append(Known(day.arrived, day.checked))
+    return known
+
+
+def _lost(source: str, wanted: SnapshotRange, rules: Rules, dates: Sequence[str]) -> MissingData:
+    if rules.mode == "read":
+        return MissingData(
+            f"snapshot {source} {wanted}: {_some(dates)} not in the cache, which is read-only",
             "run with source_cache_mode read_write",
         )
-    if missing:
-        keeper = _Keeper(store, endpoint, months, chosen, missing)
-        _fetch(settings, endpoint, missing, keeper, progress)
-        chosen += keeper.written
-    parts, missing = choose_parts(chosen, months.dates)
-    if missing:
-        raise SnapshotError(
-            f"snapshot {source} {wanted}: {_some(missing)} did not come",
-            "the source may not be published yet; run again later",
-        )
-    store.commit(
-        source,
-        snapshot_key(source, wanted.start, wanted.end, wanted.asof, wanted.tag),
-        parts,
-        start=wanted.start,
-        end=wanted.end,
-        asof=wanted.asof,
-        tag=wanted.tag,
-        checked_at=config.stamp(),
-        client_version=__version__,
+    return MissingData(
+        f"snapshot {source} {wanted}: {_some(dates)} had not arrived by {rules.asof}",
+        "leave source_cache_asof out, or give the day on which the cache was filled or a later one",
     )
-
-
-class _Months:
-    """The wanted sessions, and which of their months are over."""
-
-    def __init__(self, calendar: TradingCalendar, start: dt.date, end: dt.date) -> None:
-        sessions = calendar.between(np.datetime64(start), np.datetime64(end))
-        self.dates = [str(session) for session in sessions]
-        after = calendar.eff(np.datetime64(end) + np.timedelta64(1, "D"))
-        self._open = str(calendar.sessions[after])[:7] if after < calendar.sessions.size else ""
-
-    def closed(self, period: str) -> bool:
-        return period[:7] < self._open
-
-
-class _Keeper:
-    """Takes the days of a fetch in any order; a part appears when its month, or day, is whole."""
-
-    def __init__(
-        self,
-        store: SnapshotStore,
-        endpoint: Endpoint,
-        months: _Months,
-        chosen: Sequence[Part],
-        missing: Sequence[str],
-    ) -> None:
-        self.written: list[Part] = []
-        self._store = store
-        self._endpoint = endpoint
-        self._months = months
-        self._chosen = chosen
-        self._held: dict[str, dict[str, pa.Table]] = defaultdict(dict)
-        self._waiting: dict[str, set[str]] = defaultdict(set)
-        for date in missing:
-            self._waiting[date[:7]].add(date)
-
-    def keep(self, day: dt.date, table: pa.Table) -> None:
-        date, month = str(day), str(day)[:7]
-        self._waiting[month].discard(date)
-        self._held[month][date] = table
-        if not self._months.closed(date):
-            self._write(date, self._held.pop(month))
-        elif not self._waiting[month]:
-            self._write(month, self._held.pop(month))
-
-    def _write(self, period: str, days: Mapping[str, pa.Table]) -> None:
-        """One part; for a month, with what earlier parts of it hold. The order in which the days
-        came does not show in it."""
-        endpoint = self._endpoint
-        earlier = [part for part in self._chosen if part.period[:7] == period]
-        tables = [*days.values()]
-        tables += [self._store.read_part(endpoint.source, part.file) for part in earlier]
-        dates = sorted([*days, *(date for part in earlier for date in part.dates)])
-        order = dict.fromkeys((endpoint.date_field, *endpoint.key))
-        table = pa.concat_tables(tables).sort_by([(name, "ascending") for name in order])
-        part = self._store.add(endpoint.source, period, dates, table, fetched_at=config.stamp())
-        self.written.append(part)
 
 
 def _fetch(
     settings: Settings,
     endpoint: Endpoint,
-    missing: Sequence[str],
-    keeper: _Keeper,
+    rules: Rules,
+    ask: Sequence[str],
+    parts: Sequence[Part],
     progress: Progress,
 ) -> None:
-    """Ask for the missing days, by the way the endpoint is asked."""
-    days = [dt.date.fromisoformat(date) for date in missing]
-    with open_session(settings) as session:
-        if endpoint.query == "range":
-            table = fetch_range(session, endpoint, days[0], days[-1], days)
-            for done, day in enumerate(days, 1):
-                keeper.keep(day, table.filter(pc.equal(table[endpoint.date_field], pa.scalar(day))))
-                progress(done, len(days))
-        else:
-            for day, table in fetch_dates(
-                session,
-                endpoint,
-                days,
-                settings.index_option_parallel_concurrency,
-                on_progress=lambda p: progress(p.done, p.expected),
-            ):
-                keeper.keep(day, table)
+    """Get the asked days: from the spool of a run that died, then from the vendor."""
+    store = SnapshotStore(settings.data_output_dir, settings.origin)
+    receiver = Receiver(store, endpoint, rules, ask, parts)
+    taken = set(receiver.take_spooled())
+    missing = [date for date in ask if date not in taken]
+    if taken:
+        log.info("%s: %d days were left by a run that ended early", endpoint.source, len(taken))
+    if missing:
+        with open_session(settings) as session:
+            _by_request(settings, session, endpoint, missing, receiver, progress)
+    receiver.close()
+
+
+def _by_request(
+    settings: Settings,
+    session: ApiSession,
+    endpoint: Endpoint,
+    dates: Sequence[str],
+    receiver: Receiver,
+    progress: Progress,
+) -> None:
+    days = [dt.date.fromisoformat(date) for date in dates]
+    if endpoint.query == "range":
+        table = fetch_range(session, endpoint, days[0], days[-1], days)
+        for done, day in enumerate(days, 1):
+            rows = table.filter(pc.equal(table[endpoint.date_field], pa.scalar(day)))
+            receiver.keep([str(day)], rows, "requests")
+            progress(done, len(days))
+        return
+    for day, table in fetch_dates(
+        session,
+        endpoint,
+        days,
+        settings.index_option_parallel_concurrency,
+        on_progress=lambda p: progress(p.done, p.expected),
+    ):
+        receiver.keep([str(day)], table, "requests")
+
+
+def _commit(
+    store: SnapshotStore,
+    endpoint: Endpoint,
+    wanted: SnapshotRange,
+    rules: Rules,
+    dates: Sequence[str],
+    parts: Sequence[Part],
+) -> None:
+    selections, missing = select(parts, dates, rules.asof)
+    if missing:
+        raise SnapshotError(
+            f"snapshot {endpoint.source} {wanted}: {_some(missing)} did not come",
+            "the source may not be published yet; run again later",
+        )
+    store.commit(
+        endpoint.source,
+        snapshot_key(endpoint.source, wanted.start, wanted.end, wanted.asof, wanted.tag),
+        selections,
+        date_field=endpoint.date_field,
+        start=wanted.start,
+        end=wanted.end,
+        asof=wanted.asof,
+        tag=wanted.tag,
+        checked_at=rules.now,
+        client_version=__version__,
+    )
 
 
 def _some(dates: Sequence[str]) -> str:
     shown = ", ".join(dates[:5])
-    return f"{len(dates)} sessions ({shown}{', ...' if len(dates) > 5 else ''})"
+    return f"{len(dates)} days ({shown}{', ...' if len(dates) > 5 else ''})"

@@ -28,25 +28,40 @@ class _RunId(logging.Filter):
         return True
 
 
+class _NotOfTasks(logging.Filter):
+    """Without what Luigi says about tasks: ``failures`` says it, shorter."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.module != "worker"
+
+
 class _OneLine(logging.Formatter):
-    """The message alone: an exception is told by whoever reports it, the file has the trace."""
+    """One line per event: an exception is told by its message, the file has the trace."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage().splitlines()[0] if record.getMessage() else ""
-        time = self.formatTime(record, "%H:%M:%S")
+        text = next(iter(record.getMessage().splitlines()), "")
+        error = record.exc_info[1] if record.exc_info else None
+        told = f": {type(error).__name__}: {error}".splitlines()[0] if error else ""
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        return f"{time} {level}{text}"
+        return f"{self.formatTime(record, '%H:%M:%S')} {level}{text}{told}"
 
 
 def configure(folder: Path | None = None) -> None:
     """Console always, and ``folder``/g5.log; task processes take the folder of their run.
 
-    Luigi's own words go to the file; what matters of them our tasks say on the console.
+    Of Luigi's own words the console has the warnings that are not about tasks, such as a
+    scheduler that does not answer.
     """
     if folder is None and _FOLDER in os.environ:
         folder = Path(os.environ[_FOLDER])
     handlers: dict[str, dict[str, object]] = {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "level": "INFO"},
+        "luigi": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "level": "WARNING",
+            "filters": ["not_of_tasks"],
+        },
     }
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,13 +75,13 @@ def configure(folder: Path | None = None) -> None:
             "encoding": "utf-8",
             "filters": ["run"],
         }
-    names = list(handlers)
-    quiet = [name for name in names if name != "console"]
+    ours = [name for name in handlers if name != "luigi"]
+    luigis = [name for name in handlers if name != "console"]
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "filters": {"run": {"()": _RunId}},
+            "filters": {"run": {"()": _RunId}, "not_of_tasks": {"()": _NotOfTasks}},
             "formatters": {
                 "line": {"()": _OneLine},
                 "full": {
@@ -76,10 +91,10 @@ def configure(folder: Path | None = None) -> None:
             },
             "handlers": handlers,
             "loggers": {
-                "pipeline": {"level": "INFO", "handlers": names, "propagate": False},
-                "luigi": {"level": "INFO", "handlers": quiet, "propagate": False},
-                "luigi-interface": {"level": "INFO", "handlers": quiet, "propagate": False},
+                "pipeline": {"level": "INFO", "handlers": ours, "propagate": False},
+                "luigi": {"level": "INFO", "handlers": luigis, "propagate": False},
+                "luigi-interface": {"level": "INFO", "handlers": luigis, "propagate": False},
             },
-            "root": {"level": "WARNING", "handlers": names},
+            "root": {"level": "WARNING", "handlers": ours},
         }
     )

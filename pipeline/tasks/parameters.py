@@ -1,17 +1,30 @@
-"""Parameter types."""
+"""Parameter types: what is malformed on the command line is one line and exit code 2."""
 
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import luigi
 
+from pipeline.errors import UsageError
+from pipeline.tasks import planning
 
-class OptionalDate(luigi.Parameter["dt.date | None"]):
+
+class Day(luigi.DateParameter):
+    """A date, YYYY-MM-DD."""
+
+    def parse(self, text: str) -> dt.date:
+        with planning.reported():
+            return _date(text)
+
+
+class OptionalDay(luigi.Parameter["dt.date | None"]):
     """A date, YYYY-MM-DD, that may be left out; ``none`` says so."""
 
     def parse(self, text: str) -> dt.date | None:
-        return None if text == "none" else dt.date.fromisoformat(text)
+        with planning.reported():
+            return None if text == "none" else _date(text)
 
     def serialize(self, value: dt.date | None) -> str:
         return "none" if value is None else value.isoformat()
@@ -20,6 +33,33 @@ class OptionalDate(luigi.Parameter["dt.date | None"]):
         """Luigi would warn of every value that is no text."""
 
 
-def switch(*, default: bool) -> luigi.BoolParameter:
+class Count(luigi.IntParameter):
+    """A whole number."""
+
+    def parse(self, text: str) -> int:
+        with planning.reported():
+            try:
+                return int(text)
+            except ValueError:
+                raise UsageError(f"parameter {text!r}: expected a whole number") from None
+
+
+class Switch(luigi.BoolParameter):
     """A flag that can be written bare (``--resume``) and with a value (``--resume false``)."""
-    return luigi.BoolParameter(default=default, parsing=luigi.BoolParameter.EXPLICIT_PARSING)
+
+    def __init__(self, *, default: bool, **options: Any) -> None:
+        super().__init__(default=default, parsing=self.EXPLICIT_PARSING, **options)
+
+    def parse(self, text: Any) -> bool:
+        with planning.reported():
+            try:
+                return bool(super().parse(text))
+            except ValueError:
+                raise UsageError(f"parameter {text!r}: expected true or false") from None
+
+
+def _date(text: str) -> dt.date:
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
+    except ValueError:
+        raise UsageError(f"parameter {text!r}: expected a date, YYYY-MM-DD") from None

@@ -3,7 +3,8 @@
 1. Settings, dates, output folder and manifest are checked: nothing has been asked or written yet.
 2. The trading calendar is read from the cache, or fetched (one request).
 3. The range is cut into chunks, ending with the last session whose data are published.
-4. The sessions of the chunks that are not complete, plus warm-up, are the range of the sources.
+4. The run takes hold of the output folder; from here on it writes, the fetched calendar first.
+5. The sessions of the chunks that are not complete, plus warm-up, are the range of the sources.
 
 Every process of a run repeats this and gets the same answer, because the moment it decides by is
 fixed (``config.now``) and the calendar lies in the cache after the first time.
@@ -25,18 +26,26 @@ from typing import IO, Any
 import numpy as np
 
 from pipeline.api.endpoints import Endpoint
-from pipeline.errors import AlreadyRunning, PipelineError, UsageError
+from pipeline.api.plans import window
+from pipeline.errors import AlreadyRunning, MissingData, PipelineError, UsageError
 from pipeline.features import catalog
 from pipeline.manifest import Manifest, check, columns_of, from_json
 from pipeline.market.asof import last_published_session
 from pipeline.market.periods import ChunkRange, chunk_ranges
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
-from pipeline.storage.atomic import sweep_leftovers
+from pipeline.storage.atomic import os_errors, sweep_leftovers
 from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.policy import ANY_AGE
 from pipeline.tasks import config, logs, runtime
 from pipeline.tasks.config import Settings
-from pipeline.tasks.fetching import ANY_AGE, endpoints_needed, load_calendar
+from pipeline.tasks.fetching import (
+    fetch_calendar,
+    keep_calendar,
+    load_calendar,
+    open_session,
+    sources_of,
+)
 from pipeline.tasks.plan import SnapshotRange
 
 
@@ -44,8 +53,8 @@ def check_request(start: dt.date, end: dt.date) -> Settings:
     """Everything that can be wrong before the first request.
 
     Raises:
-        UsageError: a setting, a date, the output folder; or the catalogue and the manifest
-            disagree.
+        UsageError: a setting, a date, the API key or address, the output folder.
+        SchemaMismatch: the catalogue and the manifest disagree.
     """
     settings = config.settings()
     if end < start:
@@ -57,6 +66,48 @@ def check_request(start: dt.date, end: dt.date) -> Settings:
         )
     check_output(settings.data_output_dir)
     check_manifest()
+    if settings.source_cache_mode != "read" and settings.source_route != "files":
+        open_session(settings).close()
+    return settings
+
+
+def begin(settings: Settings, start: dt.date, end: dt.date, months: int) -> list[ChunkRange]:
+    """Chunks of a run, which holds the output folder from here on.
+
+    A calendar that had to be fetched is written last: a run that is refused leaves no trace.
+
+    Raises:
+        MissingData: the cache has no calendar that reaches far enough, and is read-only.
+        ApiError: the calendar could not be fetched.
+        AlreadyRunning: another run writes to the output folder.
+        UsageError: as ``plan_chunks``.
+    """
+    fetched = None
+    try:
+        calendar = load_calendar(settings, end)
+    except MissingData:
+        if settings.source_cache_mode == "read":
+            raise
+        fetched = fetch_calendar(settings, end)
+        calendar = TradingCalendar.from_table(fetched)
+    chunks = plan_chunks(settings, calendar, start, end, months)
+    hold_output(settings.data_output_dir)
+    if fetched is not None:
+        keep_calendar(settings, fetched)
+    return chunks
+
+
+def settings_of_step() -> Settings:
+    """The settings of one step; started alone, it holds the output folder like a whole run.
+
+    Raises:
+        UsageError, SchemaMismatch, AlreadyRunning: as for a whole run.
+    """
+    settings = config.settings()
+    if _lock is None and runtime.is_command():
+        check_output(settings.data_output_dir)
+        check_manifest()
+        hold_output(settings.data_output_dir)
     return settings
 
 
@@ -99,27 +150,25 @@ def load_manifest() -> Manifest:
 
 
 def plan_chunks(
-    settings: Settings, start: dt.date, end: dt.date, months: int, *, fetch: bool
+    settings: Settings, calendar: TradingCalendar, start: dt.date, end: dt.date, months: int
 ) -> list[ChunkRange]:
     """Chunks of the published sessions of [start, end].
-
-    Args:
-        fetch: ask the API when the cache has no calendar that reaches ``end``.
 
     Raises:
         UsageError: no published session in the range, or it begins before the data do.
     """
-    calendar = load_calendar(settings, end, fetch=fetch)
-    last = min(end, last_published(calendar))
+    published = last_published(settings, calendar)
+    last = min(end, published)
     ranges = chunk_ranges(calendar, start, last, months) if start <= last else []
     if not ranges:
         raise UsageError(
             f"--start {start} --end {end}: no session with published data in this range; "
-            f"the last published session is {last_published(calendar)}",
+            f"the last published session is {published}",
             "choose a range with a trading day",
         )
     first_known = calendar.sessions[0].astype(object)
-    if ranges[0].first == first_known and start < first_known - dt.timedelta(days=14):
+    missed = max(first_known - _LONGEST_CLOSURE, window(settings.plan, config.now().date())[0])
+    if ranges[0].first == first_known and start < min(missed, first_known):
         raise UsageError(
             f"--start {start}: the data of plan {settings.plan!r} begin on {first_known}",
             f"use --start {first_known} or later, or a larger plan",
@@ -127,14 +176,19 @@ def plan_chunks(
     return ranges
 
 
-def last_published(calendar: TradingCalendar) -> dt.date:
-    """The last session for which every source is public at the moment of the run."""
+def last_published(settings: Settings, calendar: TradingCalendar) -> dt.date:
+    """The last session for which every source of the plan is public at the moment of the run.
+
+    The last session of the calendar is never one: a row is decided on the session after it.
+    Matters where the plan's window cuts the calendar off in the past.
+    """
     now = np.datetime64(config.now(), "m")
     published = [
         last_published_session(endpoint.publication, now, calendar)
-        for endpoint in endpoints_needed()
+        for endpoint in sources_of(settings.plan)
         if endpoint.every_session
     ]
+    published.append(calendar.sessions[-2] if calendar.sessions.size > 1 else None)
     known = [session for session in published if session is not None]
     if len(known) < len(published):
         raise UsageError(f"no session is published yet at {now} JST", "wait, or check G5_NOW")
@@ -170,7 +224,7 @@ def source_range(settings: Settings, chunks: Sequence[ChunkRange]) -> SnapshotRa
     ] or chunks
     first = min(chunk.first for chunk in due)
     last = max(chunk.last for chunk in due)
-    calendar = load_calendar(settings, last, fetch=False)
+    calendar = load_calendar(settings, last)
     warm = calendar.back(np.datetime64(first), catalog.warm_up_columns()).astype(object)
     return SnapshotRange(warm, last, settings.source_cache_asof, settings.source_cache_tag)
 
@@ -191,6 +245,8 @@ def fresh_after(settings: Settings, endpoint: Endpoint, *, refresh_listed: bool)
     return ANY_AGE if days is None else config.stamp(dt.timedelta(days=days))
 
 
+_LONGEST_CLOSURE = dt.timedelta(days=14)  # New Year, Golden Week and the like
+
 _LEFTOVER_S = 3600.0  # temporary files of killed runs: the lock says that nobody writes them
 
 _lock: IO[str] | None = None
@@ -201,13 +257,15 @@ def hold_output(root: Path) -> None:
 
     Raises:
         AlreadyRunning: another process holds it.
+        StorageError: the file system refused.
     """
     global _lock  # noqa: PLW0603  (a lock lives as long as its process)
     if _lock is not None or not runtime.is_main_process():
         return
     path = root / "run" / "build.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = path.open("a+")
+    with os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a+")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -221,8 +279,9 @@ def hold_output(root: Path) -> None:
     handle.write(f"pid {os.getpid()}")
     handle.flush()
     _lock = handle
+    with os_errors(root / "logs"):
+        logs.configure(root / "logs")
     sweep_leftovers(root, _LEFTOVER_S, time.time())
-    logs.configure(root / "logs")
 
 
 @contextmanager

@@ -26,26 +26,32 @@ def is_main_process() -> bool:
 
 def is_command() -> bool:
     """True when a person or cron started this process as ``luigi`` or ``g5``."""
-    return is_main_process() and Path(sys.argv[0]).name in {"luigi", "g5"}
+    program = Path(sys.argv[0])
+    as_module = program.name == "__main__.py" and program.parent.name in {"luigi", "cli"}
+    return is_main_process() and (program.name in {"luigi", "g5"} or as_module)
 
 
 def prepare_main_process() -> None:
-    """Set the start method and turn SIGTERM into an orderly end. Called on import of the tasks.
+    """Set the start method and turn SIGTERM and SIGINT into an orderly end, without a traceback.
 
-    Only a process that was started as ``luigi`` or ``g5`` gets the signal handler: a program that
-    merely imports the package keeps its own.
+    Called on import of the tasks. Only a process that was started as ``luigi`` or ``g5`` gets the
+    signal handler: a program that merely imports the package keeps its own.
     """
     multiprocessing.set_start_method("spawn", force=True)
     if not is_command():
         return
     main = os.getpid()
 
-    def on_sigterm(signum: int, _frame: FrameType | None) -> None:
+    def on_signal(signum: int, _frame: FrameType | None) -> None:
         if os.getpid() == main:
-            raise SystemExit(128 + signum)  # Luigi's worker then ends its task processes
+            # Luigi's worker would do it too, but first it waits for its scheduler's answer.
+            for task_process in multiprocessing.active_children():
+                task_process.kill()
+            raise SystemExit(128 + signum)
         os._exit(128 + signum)
 
-    signal.signal(signal.SIGTERM, on_sigterm)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
 
 
 class TaskProcessSetup:
@@ -58,7 +64,9 @@ class TaskProcessSetup:
         if not self.own_process:
             return
         # Native code that hangs never runs a Python signal handler: take the default, death.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # An interrupt from the terminal reaches every process of the run, this one included.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         parent = multiprocessing.parent_process()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if parent is not None and parent.pid != os.getppid():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import luigi
 
+from pipeline.api.endpoints import endpoint_of
+from pipeline.storage.policy import ANY_AGE
 from pipeline.storage.snapshots import SnapshotStore, snapshot_key
-from pipeline.tasks import config
-from pipeline.tasks.fetching import ANY_AGE, fetch_snapshot
+from pipeline.tasks import config, planning
+from pipeline.tasks.fetching import fetch_snapshot
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.progress import Reporter
 
@@ -27,10 +29,12 @@ class FetchSource(luigi.Task):
     priority = 100
 
     def complete(self) -> bool:
-        settings = config.settings()
-        wanted = SnapshotRange.parse(self.snapshot)
-        key = snapshot_key(self.source, wanted.start, wanted.end, wanted.asof, wanted.tag)
-        found = SnapshotStore(settings.data_output_dir, settings.origin).find(self.source, key)
+        with planning.reported():
+            wanted = SnapshotRange.parse(self.snapshot)
+            source = endpoint_of(self.source).source
+            settings = planning.settings_of_step()
+        key = snapshot_key(source, wanted.start, wanted.end, wanted.asof, wanted.tag)
+        found = SnapshotStore(settings.data_output_dir, settings.origin).find(source, key)
         return found is not None and (
             self.fresh_after == ANY_AGE or found["checked_at"] >= self.fresh_after
         )

@@ -35,6 +35,10 @@ class FakeClock:
         with self._lock:
             return self.time
 
+    def wall(self) -> float:
+        """Some day in 2024."""
+        return self.now() + 1.7e9
+
     def wait(self, seconds: float, stop: threading.Event | None = None) -> None:
         if stop is not None:
             check(stop)

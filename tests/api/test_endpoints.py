@@ -70,6 +70,8 @@ def test_dates_and_numbers_get_their_types(endpoint: Endpoint) -> None:
     published = PUBLISHED[endpoint.id]
     dates, numbers = published["dates"].split(), published["numbers"].split()
     for field in endpoint.fields:
+        if not field.kept:
+            continue
         expected: pa.DataType = pa.string()
         if field.name in dates:
             expected = pa.date32()

@@ -171,6 +171,8 @@ def absret_volume_cv(s: History, w: int) -> Value:
 
 
 def volume_gain_share(s: History, w: int) -> Value:
+    if back(s.p, 0) is None:
+        return None
     return share_of_rises(complete(window(after(s.vol, lambda new, old: new - old), w)))
 
 

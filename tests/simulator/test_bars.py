@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.simulator import Market, MarketSpec
 from pipeline.simulator.rules import limit_width, tick_size
+from pipeline.simulator.sources import adjusted_price
 
 BLOCKS = ["", "M", "A"]
 
@@ -121,7 +122,7 @@ def test_a_split_moves_the_raw_price_by_its_factor(bars):
 
 
 def test_adjusted_prices_are_raw_prices_times_all_later_factors(bars):
-    """Half up to 0.1 yen; volume is divided, turnover untouched."""
+    """Within half of 0.1 yen; volume is divided."""
     for code in sorted(set(bars["Code"][bars["AdjFactor"] != 1]))[:5]:
         rows = np.flatnonzero(bars["Code"] == code)
         factor = bars["AdjFactor"][rows]
@@ -130,10 +131,27 @@ def test_adjusted_prices_are_raw_prices_times_all_later_factors(bars):
         adjusted = bars["AdjC"][rows]
         traded = ~np.isnan(exact)
         assert (np.abs(adjusted - exact)[traded] <= 0.05 + 1e-6).all()
-        half = traded & (np.abs(exact * 10 % 1 - 0.5) < 1e-6)
-        assert (adjusted[half] > exact[half]).all()
         volume = bars["Vo"][rows] / later
         np.testing.assert_allclose(bars["AdjVo"][rows], volume, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("price", "factor", "adjusted"),
+    [(2944.5, 0.5, 1472.3), (2995.5, 0.5, 1497.8), (5943.0, 0.2, 1188.6), (100.1, 0.5, 50.1)],
+)
+def test_adjusted_prices_are_rounded_half_up(price, factor, adjusted):
+    """To 0.1 yen, as in published rows."""
+    assert adjusted_price(np.array([price]), np.array([factor])).tolist() == [adjusted]
+
+
+@pytest.mark.parametrize("block", ["M", "A"])
+def test_few_lots_have_few_prices(bars, block):
+    """One lot trades at one price; of two, one is the high and the other the low."""
+    o, h, l, c = (bars[block + x] for x in "OHLC")
+    one, two = bars[block + "Vo"] == 100, bars[block + "Vo"] == 200
+    assert one.any()
+    assert (h == l)[one].all()
+    assert ((h == np.maximum(o, c)) & (l == np.minimum(o, c)))[two].all()
 
 
 def test_nothing_trades_on_the_day_of_the_system_failure(bars, market):

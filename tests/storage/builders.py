@@ -124,6 +124,7 @@ def documents() -> dict[str, dict[str, Any]]:
         "generated_at": "2024-06-03T08:00:00Z",
         "null_rates": {"Date": 0.0, "Code": 0.5},
         "sources": {"daily_bars": [{"key": KEY, "sha256": HASH}]},
+        "unavailable": ["index_option"],
     }
     part = {
         "period": "2020-01",
@@ -132,6 +133,7 @@ def documents() -> dict[str, dict[str, Any]]:
         "rows": 1,
         "bytes": 10,
         "dates": ["2020-01-06"],
+        "whole": True,
         "route": "requests",
         "fetched_at": "2024-06-03T08:00:00+09:00",
     }
@@ -184,6 +186,7 @@ def documents() -> dict[str, dict[str, Any]]:
             "client_version": "0.1.0",
             "checked_at": "2024-06-03T08:00:00+09:00",
             "fetched_at": "2024-06-03T08:00:00.123+09:00",
+            "date_field": "Date",
             "rows": 1,
             "sha256": HASH,
             "parts": [part],

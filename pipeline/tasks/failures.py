@@ -1,0 +1,43 @@
+"""Failed tasks, told in one line each; the log file has the traceback from Luigi itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import luigi
+
+from pipeline.errors import PipelineError
+
+log = logging.getLogger(__name__)
+
+
+def install() -> None:
+    """Let Luigi call the functions below."""
+    event = luigi.Event
+    luigi.Task.event_handler(event.FAILURE)(tell_failure)
+    luigi.Task.event_handler(event.PROCESS_FAILURE)(tell_death)
+    luigi.Task.event_handler(event.DEPENDENCY_MISSING)(tell_missing)
+
+
+def tell_failure(task: luigi.Task, error: BaseException) -> None:
+    """Called in the process of the task."""
+    told = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+    log.error("%s: %s", _name(task), " ".join(told.split()))
+
+
+def tell_death(task: luigi.Task, _message: str) -> None:
+    """Called in the main process when a task process ended without a word."""
+    log.error("%s: its process died (killed, or out of memory); run again", _name(task))
+
+
+def tell_missing(task: Any) -> None:
+    """Called in the main process for a chunk that a step takes as it is, and that is not there."""
+    reason = task.why_not_complete() if hasattr(task, "why_not_complete") else "not there"
+    log.error("%s: %s (run BuildAll first)", _name(task), reason)
+
+
+def _name(task: luigi.Task) -> str:
+    """The task, and which of its kind."""
+    which = getattr(task, "chunk", None) or getattr(task, "source", None)
+    return f"{task.task_family} {which}" if which else str(task.task_family)

@@ -1,0 +1,120 @@
+"""The catalogue in code against the agreed table and the agreed manifest."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline import manifest
+from pipeline.features import catalog
+from pipeline.features.spec import Feature
+from pipeline.features.transforms import transform_class, transforms_of
+
+ROOT = Path(__file__).parents[2]
+BUILT = (
+    "identity", "price_return", "candle", "moving_average", "volatility", "alpha158_rolling",
+    "option", "calendar",
+)  # fmt: skip
+
+
+@cache
+def agreed_rows() -> list[dict[str, str]]:
+    """Rows of ``tests/data/features.csv`` of the families built so far."""
+    with (ROOT / "tests/data/features.csv").open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["family"] in BUILT]
+
+
+def as_row(feature: Feature) -> dict[str, str]:
+    """All ten attributes under the names of the table."""
+    values = {**vars(feature), "lookback_days": str(feature.lookback)}
+    values["nullable_when"] = values.pop("null_rule")
+    del values["lookback"]
+    return values
+
+
+def test_the_catalogue_is_the_agreed_table():
+    """Families and rows in order, every attribute to the letter, the formula too."""
+    assert [feature.name for feature in catalog.features()] == [r["name"] for r in agreed_rows()]
+    for feature, row in zip(catalog.features(), agreed_rows(), strict=True):
+        assert as_row(feature) == row
+
+
+def test_families_stand_together_in_order():
+    """One module per family, named for it; every row names the module it stands in."""
+    order = [family for family, _ in groupby(catalog.features(), key=lambda f: f.family)]
+    assert order == list(BUILT)
+    for family, module in zip(BUILT, catalog.FAMILIES, strict=True):
+        assert module.__name__ == f"pipeline.features.{family}"
+        assert {feature.family for feature in module.FEATURES} == {family}
+
+
+def test_the_numbers_of_columns():
+    """206 base columns, 1,974 feature columns; classes X 170, M 17, N 19."""
+    assert len(catalog.features()) == 206
+    assert len(catalog.column_schema()) == 2 + 1974
+    assert Counter(map(transform_class, catalog.features())) == {"X": 170, "M": 17, "N": 19}
+
+
+def test_a_base_column_is_followed_by_its_transforms():
+    """Keys first, then feature by feature in catalogue order; no name stands twice."""
+    names = catalog.column_schema().names
+    assert names[:2] == ["Date", "Code"]
+    expected = [
+        feature.name + suffix
+        for feature in catalog.features()
+        for suffix in ("", *(t.suffix for t in transforms_of(feature)))
+    ]
+    assert names[2:] == expected
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("feature", catalog.features(), ids=lambda f: f.name)
+def test_the_arrow_type_is_the_declared_one(feature: Feature):
+    """Floats as float32, nullable integers in the width of the table, flags as int8."""
+    arrow = {"float32": pa.float32(), "int8": pa.int8(), "int16": pa.int16()}
+    schema = catalog.column_schema()
+    assert schema.field(feature.name).type == arrow[feature.dtype]
+    for transform in transforms_of(feature):
+        is_flag = transform.suffix.endswith("_flag")
+        expected = pa.int8() if is_flag else pa.float32()
+        assert schema.field(feature.name + transform.suffix).type == expected
+
+
+def test_keys_are_never_null_and_everything_else_is_a_feature():
+    """Roles stand in the schema: two keys, the rest features, no label among them."""
+    roles = {field.name: field.metadata[catalog.ROLE] for field in catalog.column_schema()}
+    assert {name for name, role in roles.items() if role == b"key"} == {"Date", "Code"}
+    assert Counter(roles.values()) == {b"key": 2, b"feature": 1974}
+    nullable = {field.name for field in catalog.column_schema() if field.nullable}
+    assert nullable == set(roles) - {"Date", "Code"}
+
+
+def test_the_manifest_agrees_with_the_catalogue():
+    """schema/feature_schema_manifest.json: the same columns, total and hash."""
+    path = ROOT / "schema/feature_schema_manifest.json"
+    written = json.loads(path.read_text(encoding="utf-8"))
+    columns = manifest.columns_of(catalog.column_schema())
+    assert manifest.from_json(written).columns == columns
+    assert written["schema_hash"] == manifest.schema_hash(columns)
+    assert written["total_columns"] == len(columns) == 1976
+
+
+def test_the_warm_up_covers_look_back_carry_and_history():
+    """The longest look-back (listing_age_td, 500) and 20 columns each for carry and transforms."""
+    assert max(feature.lookback for feature in catalog.features()) == 500
+    assert catalog.warm_up_columns() == 500 + 20 + 20
+
+
+def test_repeating_columns_are_columns():
+    """What is encoded as repeating is part of the schema; market-wide columns are in it."""
+    repeating = catalog.repeating_columns()
+    assert repeating <= set(catalog.column_schema().names)
+    assert {"opt_iv_atm_30d", "opt_iv_atm_30d_zscore_20d", "ret_prev_1d_cs_rank"} <= repeating
+    assert "ret_prev_1d" not in repeating

@@ -1,0 +1,268 @@
+"""Raw tables of small markets, and chunks built from them: shared by the tests across packages.
+
+``simulated`` takes the tables of the synthetic exchange; ``with_accidents`` adds what it does not
+make; ``build`` wires tables to rows exactly as the chunk task does, without files.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.api.endpoints import endpoint_of
+from pipeline.features import catalog, matrix
+from pipeline.features.spec import FloatArray
+from pipeline.features.transforms import HISTORY
+from pipeline.market.asof import decision_time, visible
+from pipeline.market.assemble import assemble
+from pipeline.market.data import Market
+from pipeline.market.sessions import TradingCalendar
+from pipeline.simulator import Market as Exchange
+from pipeline.simulator import MarketSpec
+
+Day = str | dt.date | np.datetime64
+
+BAR_FIELDS = ("O", "H", "L", "C", "Vo", "Va")
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Raw tables with the column types of snapshots."""
+
+    bars: pa.Table
+    listed: pa.Table
+    options: pa.Table | None
+    calendar: pa.Table
+
+    @cached_property
+    def sessions(self) -> TradingCalendar:
+        return TradingCalendar.from_table(self.calendar)
+
+    def until(self, last: Day) -> Tables:
+        """Without every row dated after ``last``; the calendar, published ahead, stays."""
+        limit = pa.scalar(np.datetime64(last).astype(object), pa.date32())
+
+        def cut(table: pa.Table) -> pa.Table:
+            return table.filter(pc.less_equal(table["Date"], limit))
+
+        return self._each(lambda _, table: cut(table))
+
+    def public_for(self, session: Day) -> Tables:
+        """What is public at the decision time of ``session``, and nothing else."""
+        cutoff = decision_time(np.datetime64(session), self.sessions)
+
+        def seen(source: str, table: pa.Table) -> pa.Table:
+            return visible(table, endpoint_of(source).publication, cutoff, self.sessions)
+
+        return replace(self._each(seen), calendar=seen("trading_calendar", self.calendar))
+
+    def shuffled(self, seed: int) -> Tables:
+        """The same rows in another order."""
+        rng = np.random.default_rng(seed)
+        return self._each(lambda _, table: table.take(pa.array(rng.permutation(table.num_rows))))
+
+    def _each(self, change: Callable[[str, pa.Table], pa.Table]) -> Tables:
+        return replace(
+            self,
+            bars=change("daily_bars", self.bars),
+            listed=change("listed", self.listed),
+            options=None if self.options is None else change("index_option", self.options),
+        )
+
+
+SPEC = MarketSpec(seed=7, stocks=60, start=dt.date(2018, 1, 4), end=dt.date(2021, 1, 29))
+"""A market whose fourth quarter of 2020 has all its warm-up and begins with the day of the system
+failure."""
+
+OPTIONS_FROM = dt.date(2019, 1, 4)
+
+
+@lru_cache(maxsize=2)
+def simulated(spec: MarketSpec, options_from: dt.date | None = None) -> Tables:
+    """The tables of a synthetic market; option rows only from ``options_from`` on."""
+    exchange = Exchange(spec)
+    first, last = spec.start, spec.end
+    return Tables(
+        bars=_typed(exchange.table("daily_bars", first, last), "daily_bars"),
+        listed=_typed(exchange.table("listed", first, last), "listed"),
+        options=None
+        if options_from is None
+        else _typed(exchange.table("index_options", options_from, last), "index_option"),
+        calendar=_typed(
+            exchange.table("calendar", first, dt.date(last.year + 2, 12, 31)), "trading_calendar"
+        ),
+    )
+
+
+def _typed(table: pa.Table, source: str) -> pa.Table:
+    """Only the fields features read, in the types of a snapshot of ``source``."""
+    wanted = {
+        "daily_bars": ("Date", "Code", *BAR_FIELDS, "AdjFactor"),
+        "listed": ("Date", "Code", "Mkt", "S17", "S33", "ScaleCat", "Mrgn"),
+        "index_option": (
+            "Date", "Strike", "PCDiv", "SQD", "IV", "IR", "Settle", "OI", "Vo", "Va", "UnderPx",
+            "EmMrgnTrgDiv",
+        ),
+        "trading_calendar": ("Date", "HolDiv"),
+    }[source]  # fmt: skip
+    schema = endpoint_of(source).schema
+    return pa.table({name: table[name].cast(schema.field(name).type) for name in wanted})
+
+
+def accident_codes(tables: Tables, first: Day) -> list[str]:
+    """Six ordinary shares that trade every day around ``first`` and do not split."""
+    here = tables.sessions.eff(np.datetime64(first))
+    days = tables.sessions.sessions[here - 120 : here + 60].astype(object).tolist()
+    bars = tables.bars.to_pandas()
+    shares = bars[bars["Code"].str.endswith("0") & (bars["Code"].str[:4] >= "1700")]
+    inside = shares[shares["Date"].isin(days) & shares["C"].notna()].groupby("Code")
+    traded = inside["C"].size()
+    steady = (traded == traded.max()) & (inside["AdjFactor"].nunique() == 1)
+    return sorted(traded.index[steady])[:6]
+
+
+def with_accidents(tables: Tables, first: Day) -> Tables:
+    """The same market with what the synthetic exchange does not make.
+
+    Counted from the session ``first``, the ``accident_codes`` get:
+
+    0. no trade in the columns 5 to 29, longer than a close is carried;
+    1. no master record in the columns 8 to 27: 20 columns, still one line;
+    2. no master record in the columns 8 to 28: 21 columns, a new line;
+    3. a split on column 12 and a reverse split on column 15, on which nothing trades;
+    4. the PRO market until column 10, Standard from then on;
+    5. one constant price, on every third day no trade, a split on column 9.
+    """
+    sessions = tables.sessions.sessions
+    here = tables.sessions.eff(np.datetime64(first))
+    bars, listed = tables.bars.to_pandas(), tables.listed.to_pandas()
+
+    def days(start: int, stop: int) -> list[dt.date]:
+        return sessions[here + start : here + stop].astype(object).tolist()
+
+    def rows(frame: pd.DataFrame, code: str, dates: list[dt.date]) -> pd.Series:
+        return (frame["Code"] == code) & frame["Date"].isin(dates)
+
+    codes = accident_codes(tables, first)
+    bars.loc[rows(bars, codes[0], days(5, 30)), BAR_FIELDS] = np.nan
+    listed = listed[~rows(listed, codes[1], days(8, 28))]
+    listed = listed[~rows(listed, codes[2], days(8, 29))]
+    for column, factor in ((12, 0.25), (15, 3.0)):
+        _split(bars, codes[3], days(column, column + 1)[0], factor)
+    bars.loc[rows(bars, codes[3], days(15, 16)), BAR_FIELDS] = np.nan
+    listed.loc[(listed["Code"] == codes[4]) & (listed["Date"] < days(10, 11)[0]), "Mkt"] = "0105"
+    flat = bars["Code"] == codes[5]
+    bars.loc[flat, ["O", "H", "L", "C"]] = 700.7
+    bars.loc[flat, "Va"] = 700.7 * bars.loc[flat, "Vo"]
+    bars.loc[rows(bars, codes[5], days(-400, 60)[::3]), BAR_FIELDS] = np.nan
+    _split(bars, codes[5], days(9, 10)[0], 0.3)
+    return replace(
+        tables,
+        bars=pa.Table.from_pandas(bars, schema=tables.bars.schema, preserve_index=False),
+        listed=pa.Table.from_pandas(listed, schema=tables.listed.schema, preserve_index=False),
+    )
+
+
+def _split(bars: pd.DataFrame, code: str, ex_date: dt.date, factor: float) -> None:
+    own = bars["Code"] == code
+    bars.loc[own & (bars["Date"] == ex_date), "AdjFactor"] = factor
+    later = own & (bars["Date"] >= ex_date)
+    bars.loc[later, ["O", "H", "L", "C"]] *= factor
+    bars.loc[later, "Vo"] /= factor
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Inputs and base values of one build.
+
+    Attributes:
+        market: the arrays, warm-up included.
+        sessions: (days,) wanted sessions.
+        base: name -> values over HISTORY + days columns, as stored.
+    """
+
+    market: Market
+    sessions: np.ndarray
+    base: dict[str, FloatArray]
+
+    def rows(self, threads: int = 1) -> pa.Table:
+        """Rows of all days, made month by month as the task makes them."""
+        days = self.sessions.size
+        parts = [
+            matrix.rows(self.market, self.base, days, start, stop, threads)
+            for start, stop in _months(self.sessions)
+        ]
+        return pa.concat_tables(parts).combine_chunks()
+
+    def value(self, name: str, session: Day, code: str) -> float:
+        """Base value as stored, NaN = null."""
+        values = self.base[name]
+        column = HISTORY + int(np.searchsorted(self.sessions, np.datetime64(session)))
+        if values.ndim == 1:
+            return float(values[column])
+        return float(values[np.searchsorted(self.market.panel.codes, code), column])
+
+
+def build(tables: Tables, first: Day, last: Day, *, earlier: int = 0, threads: int = 1) -> Chunk:
+    """Base values of the sessions from ``first`` to ``last``.
+
+    Args:
+        tables: raw tables; rows outside the panel's columns do not matter.
+        first, last: calendar days, both included.
+        earlier: columns by which the panel starts earlier than it has to.
+        threads: as in the task.
+    """
+    calendar = tables.sessions
+    wanted = calendar.between(np.datetime64(first), np.datetime64(last))
+    start = calendar.back(wanted[0], catalog.warm_up_columns() + earlier)
+    columns = calendar.between(start, wanted[-1])
+    n_out = min(wanted.size + HISTORY, columns.size)
+    market = assemble(tables.bars, tables.listed, tables.options, calendar, columns, n_out)
+    return Chunk(market, wanted, matrix.base_values(market, wanted.size, threads))
+
+
+def _months(sessions: np.ndarray) -> Iterator[tuple[int, int]]:
+    month = sessions.astype("datetime64[M]")
+    edges = [0, *(np.flatnonzero(month[1:] != month[:-1]) + 1).tolist(), sessions.size]
+    return pairwise(edges)
+
+
+def between(rows: pa.Table, first: Day, last: Day) -> pa.Table:
+    """The rows of some days."""
+    bounds = [pa.scalar(np.datetime64(day).astype(object), pa.date32()) for day in (first, last)]
+    date = rows["Date"]
+    inside = pc.and_(pc.greater_equal(date, bounds[0]), pc.less_equal(date, bounds[1]))
+    return rows.filter(inside).combine_chunks()
+
+
+def differing(seen: pa.Table, expected: pa.Table) -> list[str]:
+    """Columns that differ in a null or in a single bit, minus zero included."""
+    if seen.schema != expected.schema or seen.num_rows != expected.num_rows:
+        return ["schema or number of rows"]
+    return [
+        name
+        for name in expected.column_names
+        if not seen[name].equals(expected[name]) or _bits(seen[name]) != _bits(expected[name])
+    ]
+
+
+def _bits(column: pa.ChunkedArray) -> bytes:
+    if not pa.types.is_floating(column.type):
+        return b""  # equal values have equal bits
+    filled: bytes = column.fill_null(0.0).to_numpy().tobytes()
+    return filled
+
+
+def assert_same_rows(seen: pa.Table, expected: pa.Table) -> None:
+    """Bit-identical rows; names at most five of the columns that are not."""
+    assert expected.num_rows > 0
+    names = differing(seen, expected)
+    assert not names, f"{len(names)} columns differ, first {names[:5]}"

@@ -1,0 +1,215 @@
+"""The engine, from raw tables to base values and transforms, against the brute-force reference.
+
+The pairs (date, code) are drawn from small synthetic markets, most of them where something
+happens to the code: a split, a halt, a listing, a return to the list, a change of tier.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.features import catalog
+from pipeline.features.transforms import HISTORY, transforms_of
+from pipeline.simulator import MarketSpec
+
+from .markets import (
+    OPTIONS_FROM,
+    SPEC,
+    Chunk,
+    Tables,
+    accident_codes,
+    between,
+    build,
+    simulated,
+    with_accidents,
+)
+from .reference import transforms as reference_transforms
+from .reference.brute import NAMES, ReferenceMarket, base_value
+
+PER_KIND = 12  # pairs of every kind of event and market
+AFTER = (0, 1, 4, 19, 20, 21, 45)  # columns after an event
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One market and one chunk of it; ``accidents`` are codes to look at in any case."""
+
+    tables: Tables
+    chunk: Chunk
+    accidents: list[str] = field(default_factory=list)
+
+    @cached_property
+    def reference(self) -> ReferenceMarket:
+        tables = self.tables
+        return ReferenceMarket(
+            *(t.to_pandas() for t in (tables.bars, tables.listed, tables.calendar))
+        )
+
+    @cached_property
+    def members(self) -> pd.DataFrame:
+        """(sessions, codes) True where the chunk has a row."""
+        panel, days = self.chunk.market.panel, self.chunk.sessions.size
+        universe = self.chunk.market.master.universe[:, -days:].T
+        return pd.DataFrame(universe, index=self.chunk.sessions, columns=panel.codes)
+
+    def of_members(self, values: np.ndarray) -> np.ndarray:
+        """(sessions, codes) of an array codes x panel columns."""
+        return values[:, -self.chunk.sessions.size :].T
+
+    def events(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Kind of event, and where it happens: (sessions, codes)."""
+        market = self.chunk.market
+        present = np.array(self.members)
+        before = np.vstack([present[:1], present[:-1]])
+        tier = self.of_members(market.master.tier)
+        no_trade = np.isnan(self.of_members(market.panel.c[: market.panel.codes.size])) & present
+        yield "split", self.of_members(market.master.adj_factor) != 1.0
+        yield "no trade", no_trade & ~np.all(no_trade == present, axis=1)[:, np.newaxis]
+        yield "system failure", np.all(no_trade == present, axis=1)[:, np.newaxis] & present
+        yield "listing or return", present & ~before
+        yield "tier", np.vstack([present[:1] & False, present[1:] & (np.diff(tier, axis=0) != 0)])
+
+    def pairs(self) -> dict[str, list[tuple[np.datetime64, str]]]:
+        """Kind of event -> pairs on and after such events; some at random besides."""
+        rng = np.random.default_rng(5)
+        member = np.array(self.members)
+        found = {"any": np.argwhere(member)}
+        for code in self.accidents:
+            found[code] = np.argwhere(member & (self.members.columns == code))
+        for kind, where in self.events():
+            rows, columns = np.nonzero(where)
+            after = {(t + k, code) for t, code in zip(rows, columns, strict=True) for k in AFTER}
+            inside = sorted(p for p in after if p[0] < member.shape[0] and member[p])
+            found[kind] = np.array(inside).reshape(-1, 2)
+        last_days = member & ~np.vstack([member[1:], member[-1:]])
+        found["delisting"] = np.argwhere(last_days)
+        codes = self.chunk.market.panel.codes
+        return {
+            kind: [
+                (self.chunk.sessions[t], str(codes[code]))
+                for t, code in rng.permutation(places)[:PER_KIND]
+            ]
+            for kind, places in found.items()
+        }
+
+
+def quarter_of_the_failure() -> Case:
+    """2020Q4: begins with the day without a trade, and has the accidents."""
+    plain = simulated(SPEC, OPTIONS_FROM)
+    tables = with_accidents(plain, "2020-10-01")
+    accidents = accident_codes(plain, "2020-10-01")
+    return Case(tables, build(tables, "2020-10-01", "2020-12-31"), accidents)
+
+
+def half_year_of_the_reorganisation() -> Case:
+    """2022, January to June: every code changes its segment on 2022-04-04, few their tier."""
+    spec = MarketSpec(seed=3, stocks=60, start=dt.date(2019, 9, 2), end=dt.date(2022, 6, 30))
+    tables = simulated(spec)
+    return Case(tables, build(tables, "2022-01-01", "2022-06-30"))
+
+
+def first_months_of_the_data() -> Case:
+    """February to April 2018: hardly any history, not even for all transforms."""
+    tables = simulated(SPEC, OPTIONS_FROM)
+    return Case(tables, build(tables, "2018-02-01", "2018-04-27"))
+
+
+CASES = (quarter_of_the_failure, half_year_of_the_reorganisation, first_months_of_the_data)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.__name__)
+def case(request: pytest.FixtureRequest) -> Case:
+    made: Case = request.param()
+    return made
+
+
+def test_the_universe_is_that_of_the_reference(case: Case):
+    """The same members on every day."""
+    for session, present in case.members.iterrows():
+        expected = case.reference.universe(session.date())
+        assert list(present.index[present]) == expected, session
+
+
+def test_base_values_agree_with_the_reference(case: Case):
+    """All features of the reference, nulls exactly, values to 1e-9."""
+    wrong = []
+    pairs = {pair: kind for kind, pairs in case.pairs().items() for pair in pairs}
+    for (session, code), kind in pairs.items():
+        for name in NAMES:
+            expected = base_value(case.reference, name, session.astype(object), code)
+            seen = case.chunk.value(name, session, code)
+            if not agrees(seen, expected):
+                wrong.append((name, str(session), code, kind, seen, expected))
+    assert not wrong, f"{len(wrong)} values, first {wrong[:10]}"
+
+
+FLAGS = ("_outlier_flag", "_cs_top20_flag", "_cs_bottom20_flag")
+
+
+def test_transforms_agree_with_the_reference(case: Case):
+    """All derived columns of some days and codes, from the engine's own base values."""
+    rng = np.random.default_rng(6)
+    rows = case.chunk.rows()
+    wrong = []
+    for session in rng.choice(case.chunk.sessions, 3, replace=False):
+        day = between(rows, session, session).to_pydict()
+        for place in rng.permutation(len(day["Code"]))[:8]:
+            for name, expected in expected_transforms(case, session, day["Code"][place]).items():
+                seen = day[name][place]
+                if not agrees_in_float32(name, seen, expected):
+                    wrong.append((name, str(session), day["Code"][place], seen, expected))
+    assert not wrong, f"{len(wrong)} values, first {wrong[:10]}"
+
+
+def expected_transforms(case: Case, session: np.datetime64, code: str) -> dict[str, float | None]:
+    """Derived columns of one row by the reference's operators."""
+    chunk, day = case.chunk, session.astype(object)
+    members = case.reference.universe(day)
+    own = case.reference.listings(code)[day].s33
+    peers = [c for c in members if case.reference.listings(c)[day].s33 == own]
+    column = HISTORY + int(np.searchsorted(chunk.sessions, session))
+    row = {c: i for i, c in enumerate(chunk.market.panel.codes.tolist())}
+    expected: dict[str, float | None] = {}
+    for feature in catalog.features():
+        values = np.broadcast_to(
+            chunk.base[feature.name], (len(row), HISTORY + chunk.sessions.size)
+        )
+        now = {c: none_if_nan(values[row[c], column]) for c in members}
+        history = [none_if_nan(x) for x in values[row[code], column - HISTORY : column]]
+        inputs = {
+            "time_series": history,
+            "sector": [now[c] for c in peers],
+            "cross_section": list(now.values()),
+        }
+        for transform in transforms_of(feature):
+            operator = getattr(reference_transforms, transform.group)
+            expected[feature.name + transform.suffix] = operator(
+                transform.suffix, now[code], inputs[transform.group]
+            )
+    return expected
+
+
+def none_if_nan(x: float) -> float | None:
+    return None if np.isnan(x) else float(x)
+
+
+def agrees_in_float32(name: str, seen: float | None, expected: float | None) -> bool:
+    if seen is None or expected is None:
+        return seen is expected
+    if name.endswith(FLAGS):
+        return seen == expected
+    return abs(seen - expected) <= 1e-6 * max(abs(expected), 1e-3)
+
+
+def agrees(seen: float, expected: float | None) -> bool:
+    if expected is None or np.isnan(seen):
+        return expected is None and bool(np.isnan(seen))
+    return abs(seen - expected) <= TOLERANCE * max(abs(expected), 1e-3)

@@ -1,0 +1,220 @@
+"""No value depends on later data, on where a chunk starts or ends, or on how it was computed.
+
+Everything is compared bit for bit, over all columns of the catalogue, on a small synthetic market
+with every event of the simulator and some accidents more; its quarter begins with 2020-10-01, the
+day without a trade.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pipeline.features import candle, catalog, matrix, price_return
+from pipeline.features.spec import FloatArray
+from pipeline.market.data import Market
+
+from .markets import (
+    OPTIONS_FROM,
+    SPEC,
+    Tables,
+    assert_same_rows,
+    between,
+    build,
+    differing,
+    simulated,
+    with_accidents,
+)
+
+FIRST, LAST = "2020-10-01", "2020-12-31"
+MONTHS = (("2020-10-01", "2020-10-31"), ("2020-11-01", "2020-11-30"), ("2020-12-01", "2020-12-31"))
+
+
+@pytest.fixture(scope="module")
+def tables() -> Tables:
+    return with_accidents(simulated(SPEC, OPTIONS_FROM), FIRST)
+
+
+@pytest.fixture(scope="module")
+def quarter(tables: Tables) -> pa.Table:
+    return build(tables, FIRST, LAST).rows()
+
+
+def split_days(tables: Tables) -> list[np.datetime64]:
+    """Ex-dates inside the quarter."""
+    bars = tables.bars.to_pandas()
+    inside = bars["Date"].between(dt.date.fromisoformat(FIRST), dt.date.fromisoformat(LAST))
+    return sorted(
+        np.datetime64(day) for day in set(bars["Date"][inside & (bars["AdjFactor"] != 1)])
+    )
+
+
+def cuts(tables: Tables) -> list[np.datetime64]:
+    """Days to cut at: the first, around the first and last split, three at random."""
+    sessions = tables.sessions.between(np.datetime64(FIRST), np.datetime64(LAST))
+    splits = split_days(tables)
+    drawn = np.random.default_rng(11).choice(sessions, 3, replace=False)
+    around = [tables.sessions.previous(splits[0]), splits[0], tables.sessions.previous(splits[-1])]
+    return sorted({sessions[0], *around, *drawn})
+
+
+def test_the_market_has_what_breaks_naive_code(tables: Tables, quarter: pa.Table):
+    """All columns are there and none is empty; codes split, come, go and return in the quarter."""
+    assert len(quarter.column_names) == 1976
+    empty = {name for name in quarter.column_names if quarter[name].null_count == quarter.num_rows}
+    assert not empty
+    frame = quarter.select(["Date", "Code", "is_traded"]).to_pandas()
+    days = frame.groupby("Code")["Date"].agg(["min", "max", "size"])
+    first, last = dt.date(2020, 10, 1), dt.date(2020, 12, 30)
+    assert (days["min"] > first).any()
+    assert (days["max"] < last).any()
+    whole = (days["min"] == first) & (days["max"] == last)
+    assert (days["size"][whole] < days["size"].max()).any()
+    assert not frame["is_traded"][frame["Date"] == first].any()
+    assert len(split_days(tables)) >= 4
+
+
+def test_a_row_does_not_change_when_later_rows_are_removed(tables: Tables, quarter: pa.Table):
+    """Rows up to a cut are the same when every source ends at the cut."""
+    for cut in cuts(tables):
+        assert_same_rows(build(tables.until(cut), FIRST, cut).rows(), between(quarter, FIRST, cut))
+
+
+def test_a_row_needs_only_what_is_public_at_its_decision_time(tables: Tables, quarter: pa.Table):
+    """Rows up to a cut are the same when all sources, the calendar too, end as an observer at
+    08:00 of the next trading day sees them."""
+    for cut in cuts(tables)[::2]:
+        seen = build(tables.public_for(cut), FIRST, cut).rows()
+        assert_same_rows(seen, between(quarter, FIRST, cut))
+
+
+def test_months_quarters_and_half_years_hold_the_same_rows(tables: Tables, quarter: pa.Table):
+    """A split in a later month or quarter of the same chunk changes nothing before it."""
+    months = [build(tables, first, last).rows() for first, last in MONTHS]
+    assert_same_rows(pa.concat_tables(months).combine_chunks(), quarter)
+    half_year = build(tables, "2020-07-01", LAST).rows()
+    assert_same_rows(between(half_year, FIRST, LAST), quarter)
+
+
+@pytest.mark.parametrize("first", ["2020-10-02", "2020-11-17", "2020-12-30"])
+def test_a_chunk_may_start_on_any_day(tables: Tables, quarter: pa.Table, first: str):
+    """Rows of the days after a later start are those of the whole chunk."""
+    assert_same_rows(build(tables, first, LAST).rows(), between(quarter, first, LAST))
+
+
+def test_more_warm_up_than_declared_changes_nothing(tables: Tables, quarter: pa.Table):
+    """37 further columns of history in front: the look-backs of the catalogue suffice."""
+    assert_same_rows(build(tables, FIRST, LAST, earlier=37).rows(), quarter)
+
+
+def test_where_the_data_begin_months_and_half_years_agree(tables: Tables):
+    """Chunks whose warm-up and even transform history are missing in front."""
+    half_year = build(tables, "2018-01-01", "2018-06-30").rows()
+    for first, last in (("2018-01-01", "2018-01-31"), ("2018-02-01", "2018-06-30")):
+        assert_same_rows(build(tables, first, last).rows(), between(half_year, first, last))
+
+
+def test_the_order_of_input_rows_does_not_matter(tables: Tables, quarter: pa.Table):
+    """All rows of all sources shuffled."""
+    assert_same_rows(build(tables.shuffled(3), FIRST, LAST).rows(), quarter)
+
+
+def outsiders(frame: pd.DataFrame, insiders: set[str]) -> pd.Series:
+    return ~frame["Code"].isin(insiders)
+
+
+def test_codes_outside_the_universe_do_not_matter(tables: Tables, quarter: pa.Table):
+    """Funds and the like renamed and doubled, under codes in front of and behind all others."""
+    insiders = set(quarter["Code"].to_pylist())
+
+    def mixed_up(table: pa.Table) -> pa.Table:
+        frame = table.to_pandas()
+        outside = outsiders(frame, insiders)
+        assert outside.any()
+        copies = frame[outside].assign(Code="A" + frame["Code"].str[:3] + "0")
+        frame.loc[outside, "Code"] = "00" + frame.loc[outside, "Code"].str[1:4]
+        both = pd.concat([copies, frame])
+        if "Mkt" in both:
+            both.loc[outsiders(both, insiders), "Mkt"] = "0109"
+        return pa.Table.from_pandas(both, schema=table.schema, preserve_index=False)
+
+    changed = replace(tables, bars=mixed_up(tables.bars), listed=mixed_up(tables.listed))
+    assert_same_rows(build(changed, FIRST, LAST).rows(), quarter)
+
+
+def test_threads_and_blocks_do_not_matter(
+    tables: Tables, quarter: pa.Table, monkeypatch: pytest.MonkeyPatch
+):
+    """Two threads over blocks of seven lines give the rows of one thread and one block."""
+    monkeypatch.setattr(matrix, "_BLOCK", 7)
+    assert_same_rows(build(tables, FIRST, LAST, threads=2).rows(threads=2), quarter)
+
+
+# The checks themselves are checked: each of these families breaks the rule in its own way.
+
+
+def reads_a_column_ahead(values: FloatArray) -> FloatArray:
+    return np.hstack([values[:, 1:], values[:, -1:]])
+
+
+def subtracts_the_mean_of_the_chunk(values: FloatArray) -> FloatArray:
+    return values - np.nanmean(values)
+
+
+def sums_from_the_start_of_the_panel(values: FloatArray) -> FloatArray:
+    return np.cumsum(np.nan_to_num(values), axis=1)
+
+
+def breaking(
+    family: object, name: str, fault: Callable[[FloatArray], FloatArray]
+) -> Callable[[Market], dict[str, FloatArray]]:
+    honest = family.compute
+
+    def compute(market: Market) -> dict[str, FloatArray]:
+        values = dict(honest(market))
+        return {**values, name: fault(values[name])}
+
+    return compute
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "fault"),
+    [
+        (candle, "kbar_len", reads_a_column_ahead),
+        (price_return, "ret_prev_1d", subtracts_the_mean_of_the_chunk),
+    ],
+)
+def test_a_leak_is_caught_by_truncation(
+    tables: Tables,
+    monkeypatch: pytest.MonkeyPatch,
+    family: object,
+    name: str,
+    fault: Callable[[FloatArray], FloatArray],
+):
+    """A family that looks at later columns gives other rows once they are removed."""
+    monkeypatch.setattr(family, "compute", breaking(family, name, fault))
+    cut = "2020-11-20"
+    whole = build(tables, FIRST, LAST).rows()
+    found = differing(build(tables.until(cut), FIRST, cut).rows(), between(whole, FIRST, cut))
+    assert {name, f"{name}_zscore_20d", f"{name}_cs_rank"} & set(found)
+    assert all(column.startswith(name) for column in found)
+
+
+def test_a_dependence_on_the_start_of_the_chunk_is_caught(
+    tables: Tables, quarter: pa.Table, monkeypatch: pytest.MonkeyPatch
+):
+    """A sum that runs from the first wanted column gives other rows in a later chunk."""
+    fault = breaking(candle, "kbar_len", sums_from_the_start_of_the_panel)
+    monkeypatch.setattr(candle, "compute", fault)
+    whole = build(tables, FIRST, LAST).rows()
+    later = build(tables, "2020-12-01", LAST).rows()
+    assert "kbar_len" in differing(later, between(whole, "2020-12-01", LAST))
+    assert {"kbar_len"} == {
+        name for name in differing(whole, quarter) if name in {f.name for f in catalog.features()}
+    }
