@@ -36,6 +36,7 @@ def main() -> int:
     options = common.parser("Build one quarter of a 4,000-stock market from warm snapshots.")
     options.add_argument("--runs", type=int, default=3, help="measured builds (default 3)")
     args = options.parse_args()
+    common.tell_machine()
     with common.work_folder(args.work) as work:
         root = work / "chunk"
         store = ChunkStore(root)
@@ -58,7 +59,11 @@ def _build(root: Path, store: ChunkStore) -> common.Usage:
     store.request_rebuild([CHUNK], "benchmark")
     command = common.task("BuildChunk", **_parameters(store.read_status(CHUNK)))
     usage = common.measure(command, common.offline(root))
-    print(f"build: {usage.wall_s:.1f} s, {usage.peak_bytes / common.GIB:.2f} GiB", flush=True)
+    print(
+        f"build: {usage.wall_s:.1f} s, {usage.cpu_s:.1f} s of processor time, "
+        f"{usage.peak_bytes / common.GIB:.2f} GiB",
+        flush=True,
+    )
     return usage
 
 

@@ -32,10 +32,12 @@ class Usage:
 
     Attributes:
         wall_s: from its start to its end.
+        cpu_s: processor time of the process and all its children.
         peak_bytes: most resident memory of the process and all its children together.
     """
 
     wall_s: float
+    cpu_s: float
     peak_bytes: int
 
 
@@ -83,7 +85,17 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Usage:
             output.seek(0)
             sys.stderr.write(output.read().decode(errors="replace"))
             raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
-    return Usage(wall_s, max(sampled, usage.ru_maxrss * 1024))
+    return Usage(
+        wall_s=wall_s,
+        cpu_s=usage.ru_utime + usage.ru_stime,
+        peak_bytes=max(sampled, usage.ru_maxrss * 1024),
+    )
+
+
+def tell_machine() -> None:
+    """Print what the figures depend on: wall times mean little while others use the processors."""
+    cores, load = os.cpu_count(), os.getloadavg()[0]
+    print(f"{cores} cores, {load:.1f} of them busy in the last minute", flush=True)
 
 
 def ratio(name: str, value: float, operator: str, bound: float) -> bool:

@@ -23,6 +23,7 @@ def main() -> int:
     options = common.parser("Time a BuildAll over five complete years.")
     options.add_argument("--runs", type=int, default=7, help="of each command (default 7)")
     args = options.parse_args()
+    common.tell_machine()
     with common.work_folder(args.work) as work:
         root = work / "noop"
         common.simulated(root, stocks=STOCKS, start=START, end=END)

@@ -137,7 +137,8 @@ def with_accidents(tables: Tables, first: Day) -> Tables:
     0. no trade in the columns 5 to 29, longer than a close is carried;
     1. no master record in the columns 8 to 27: 20 columns, still one line;
     2. no master record in the columns 8 to 28: 21 columns, a new line;
-    3. a split on column 12 and a reverse split on column 15, on which nothing trades;
+    3. a split on column 12 and a reverse split on column 15, on which nothing trades; others long
+       before, of which some chunks see fewer than others;
     4. the PRO market until column 10, Standard from then on;
     5. one constant price, on every third day no trade, a split on column 9.
     """
@@ -155,7 +156,7 @@ def with_accidents(tables: Tables, first: Day) -> Tables:
     bars.loc[rows(bars, codes[0], days(5, 30)), BAR_FIELDS] = np.nan
     listed = listed[~rows(listed, codes[1], days(8, 28))]
     listed = listed[~rows(listed, codes[2], days(8, 29))]
-    for column, factor in ((12, 0.25), (15, 3.0)):
+    for column, factor in ((-560, 1 / 3), (-530, 0.1), (-100, 0.7), (12, 0.25), (15, 3.0)):
         _split(bars, codes[3], days(column, column + 1)[0], factor)
     bars.loc[rows(bars, codes[3], days(15, 16)), BAR_FIELDS] = np.nan
     listed.loc[(listed["Code"] == codes[4]) & (listed["Date"] < days(10, 11)[0]), "Mkt"] = "0105"

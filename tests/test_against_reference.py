@@ -33,8 +33,9 @@ from .markets import (
 from .reference import transforms as reference_transforms
 from .reference.brute import NAMES, ReferenceMarket, base_value
 
-PER_KIND = 12  # pairs of every kind of event and market
-AFTER = (0, 1, 4, 19, 20, 21, 45)  # columns after an event
+PER_KIND = 9  # pairs of every kind of event and market
+SOON = (0, 1, 4, 19, 20, 21)  # columns after an event
+LATE = (59, 60, 249, 250, 251)
 TOLERANCE = 1e-9
 
 
@@ -60,45 +61,58 @@ class Case:
         universe = self.chunk.market.master.universe[:, -days:].T
         return pd.DataFrame(universe, index=self.chunk.sessions, columns=panel.codes)
 
-    def of_members(self, values: np.ndarray) -> np.ndarray:
-        """(sessions, codes) of an array codes x panel columns."""
-        return values[:, -self.chunk.sessions.size :].T
-
     def events(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Kind of event, and where it happens: (sessions, codes)."""
-        market = self.chunk.market
-        present = np.array(self.members)
-        before = np.vstack([present[:1], present[:-1]])
-        tier = self.of_members(market.master.tier)
-        no_trade = np.isnan(self.of_members(market.panel.c[: market.panel.codes.size])) & present
-        yield "split", self.of_members(market.master.adj_factor) != 1.0
-        yield "no trade", no_trade & ~np.all(no_trade == present, axis=1)[:, np.newaxis]
-        yield "system failure", np.all(no_trade == present, axis=1)[:, np.newaxis] & present
-        yield "listing or return", present & ~before
-        yield "tier", np.vstack([present[:1] & False, present[1:] & (np.diff(tier, axis=0) != 0)])
+        """Kind of event, and where it happens: (codes, columns of the panel)."""
+        panel, master = self.chunk.market.panel, self.chunk.market.master
+        traded = np.zeros(master.universe.shape, bool)
+        np.logical_or.at(traded, panel.line_code, ~np.isnan(panel.c))
+        no_trade = master.universe & ~traded
+        failure = ~traded.any(axis=0)
+        tier, before = master.tier[:, 1:], master.tier[:, :-1]
+        yield "split", master.adj_factor != 1.0
+        yield "no trade", no_trade & ~failure
+        yield "system failure", no_trade & failure
+        yield "listing or return", after_null(master.universe[:, 1:] & ~master.universe[:, :-1])
+        yield "tier", after_null((tier != before) & ~np.isnan(tier) & ~np.isnan(before))
 
     def pairs(self) -> dict[str, list[tuple[np.datetime64, str]]]:
-        """Kind of event -> pairs on and after such events; some at random besides."""
+        """Kind of event -> pairs (session, code) soon and long after such events; the last days of
+        codes that leave; days of the accidents; some at random besides."""
         rng = np.random.default_rng(5)
         member = np.array(self.members)
         found = {"any": np.argwhere(member)}
+        found["delisting"] = np.argwhere(member & ~np.vstack([member[1:], member[-1:]]))
         for code in self.accidents:
             found[code] = np.argwhere(member & (self.members.columns == code))
         for kind, where in self.events():
-            rows, columns = np.nonzero(where)
-            after = {(t + k, code) for t, code in zip(rows, columns, strict=True) for k in AFTER}
-            inside = sorted(p for p in after if p[0] < member.shape[0] and member[p])
-            found[kind] = np.array(inside).reshape(-1, 2)
-        last_days = member & ~np.vstack([member[1:], member[-1:]])
-        found["delisting"] = np.argwhere(last_days)
+            found[f"{kind}, just now"] = self._after(where, SOON)
+            found[f"{kind}, once"] = self._after(where, LATE)
         codes = self.chunk.market.panel.codes
         return {
             kind: [
-                (self.chunk.sessions[t], str(codes[code]))
-                for t, code in rng.permutation(places)[:PER_KIND]
+                (self.chunk.sessions[day], str(codes[code]))
+                for day, code in rng.permutation(places)[:PER_KIND]
             ]
             for kind, places in found.items()
         }
+
+    def _after(self, where: np.ndarray, distances: tuple[int, ...]) -> np.ndarray:
+        """(pairs, 2) day and code, at some distances from events (codes, columns)."""
+        member = np.array(self.members)
+        codes, columns = np.nonzero(where)
+        days = columns - (where.shape[1] - member.shape[0])
+        after = {
+            (int(day) + distance, int(code))
+            for day, code in zip(days, codes, strict=True)
+            for distance in distances
+        }
+        inside = sorted(p for p in after if 0 <= p[0] < member.shape[0] and member[p])
+        return np.array(inside, dtype=np.int64).reshape(-1, 2)
+
+
+def after_null(changes: np.ndarray) -> np.ndarray:
+    """With a first column in which nothing can have changed."""
+    return np.hstack([np.zeros((changes.shape[0], 1), bool), changes])
 
 
 def quarter_of_the_failure() -> Case:

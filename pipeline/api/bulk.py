@@ -16,6 +16,7 @@ import re
 import threading
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,20 +194,14 @@ class _Download:
 
     def _receive(self) -> None:
         # The URL of a broken download may still be good, and trying costs nothing that counts.
-        url, self._url = self._url, ""
-        if url:
-            try:
-                self._transfer.attempt(url)
-            except UrlSpent:
-                pass
-            else:
+        with suppress(UrlSpent):
+            if self._url:
+                self._transfer.attempt(self._url)
+                self._url = ""
                 return
         self._url = _url(self._session, self._file, self._stop)
-        try:
-            self._transfer.attempt(self._url)
-        except UrlSpent:
-            self._url = ""
-            raise
+        self._transfer.attempt(self._url)
+        self._url = ""
 
 
 def _url(session: ApiSession, file: BulkFile, stop: threading.Event | None) -> str:

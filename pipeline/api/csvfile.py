@@ -3,7 +3,8 @@
 CSV has no types, and one spelling for null and blank text. Columns whose field knows no other
 spelling of "missing" are read with their type at once, in blocks as the file is decompressed. The
 others come as text, and ``Decoder`` treats all of them like those of a page. A file that does not
-read that way is read again as text, for an error that names row and field.
+read that way is read again as text: for an error that names row and field, or because a text with
+a line break lay across two blocks, which leaves a piece of a row in each.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pipeline.api.paging import bad
 from pipeline.api.rows import ordered
 from pipeline.api.scan import Columns
 
-_BLOCK_BYTES = 1 << 22
+_BLOCK_BYTES = 1 << 18
 _HEADER_BYTES = 1 << 16
 
 
@@ -49,11 +50,11 @@ def read_csv(path: Path, endpoint: Endpoint, decoder: Decoder | None = None) -> 
         typed = {field.name: field for field in endpoint.fields if _reads_directly(field)}
         types = {name: _type(typed.get(name)) for name in _known(names, endpoint)}
         try:
-            table = _read(path, types)
+            table = _read(path, types, line_breaks=False)
         except pa.ArrowInvalid:
             table = None
         if table is None or not _is_finite(table):
-            table = _read(path, dict.fromkeys(types, pa.string()))
+            table = _read(path, dict.fromkeys(types, pa.string()), line_breaks=True)
     _require_columns(table, endpoint, query)
     arrays = {name: table[name] for name in table.schema.names}
     columns = Columns(table.num_rows, names, arrays)
@@ -112,12 +113,12 @@ def _reaches(table: pa.Table, endpoint: Endpoint, since: dt.date) -> bool:
     return any(str(date) >= since.isoformat() for date in table[endpoint.date_field].unique())
 
 
-def _read(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
+def _read(path: Path, types: Mapping[str, pa.DataType], *, line_breaks: bool) -> pa.Table:
     with pa.input_stream(path, compression="detect") as stream:
         return pc_csv.read_csv(
             stream,
             read_options=pc_csv.ReadOptions(block_size=_BLOCK_BYTES),
-            parse_options=pc_csv.ParseOptions(newlines_in_values=True),
+            parse_options=pc_csv.ParseOptions(newlines_in_values=line_breaks),
             convert_options=pc_csv.ConvertOptions(
                 column_types=types,
                 include_columns=list(types),

@@ -61,7 +61,7 @@ class Decoder:
         self._endpoint = endpoint
         self._plain = {field.name: field for field in endpoint.fields if not field.inner}
         self._is_flat = len(self._plain) == len(endpoint.fields)
-        self._known = frozenset((*self._plain, *(field.outer for field in endpoint.fields)))
+        self._known = frozenset(n for field in endpoint.fields for n in (field.name, field.outer))
         self._required = frozenset(field.outer for field in endpoint.fields if field.required)
         self._reported: set[str] = set()
         self._lock = threading.Lock()
@@ -236,6 +236,9 @@ def _parsed(field: Field, row: int, text: str) -> float | None:
 
 def _without_missing(field: Field, array: _Array) -> _Array:
     """The texts, null in place of the field's spellings of it."""
+    longest = max(map(len, field.missing), default=-1)
+    if (pc.min(pc.binary_length(array)).as_py() or 0) > longest:
+        return array
     is_missing = pc.is_in(array, value_set=pa.array(field.missing, pa.string()))
     if pc.any(is_missing).as_py():
         array = pc.if_else(is_missing, pa.scalar(None, pa.string()), array)

@@ -23,10 +23,9 @@ def find_files(folder: Path, endpoint: Endpoint, first: dt.date, last: dt.date) 
     Read them with ``read_csv``. Periods are those of ``bulk.list_files``.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob(f"{endpoint.file_stem}*.csv*"), key=_changed):
-        period = _period(path, endpoint)
-        if period:
-            found[period] = path
+    ours = (path for path in folder.rglob("*") if _is_of(endpoint, path))
+    for path in sorted(ours, key=_changed):
+        found[period_of(path.name)] = path
     return {
         ALL if endpoint.one_file else period: found[period]
         for period in wanted(found, first, last, endpoint)
@@ -37,11 +36,15 @@ def _changed(path: Path) -> tuple[float, str]:
     return path.stat().st_mtime, str(path)
 
 
-def _period(path: Path, endpoint: Endpoint) -> str:
-    """The period of a file; "" when it is another endpoint's, or no bulk file."""
-    suffix = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), "")
+def _is_of(endpoint: Endpoint, path: Path) -> bool:
+    """True for a bulk file of this endpoint and no other, by its name."""
+    if not path.name.endswith(_SUFFIXES) or not path.is_file():
+        return False
     period = period_of(path.name)
-    stem = path.name.removesuffix(suffix)
-    spelled = "" if period == ALL else "_" + period.replace("-", "")
-    is_ours = stem.replace("-", "") == endpoint.file_stem + spelled
-    return period if suffix and is_ours and path.is_file() else ""
+    if period == ALL and not endpoint.one_file:
+        return False
+    # Whether a dash of the endpoint's path stays one in the name is not documented.
+    name = path.name.partition(".")[0].replace("-", "_")
+    spelled = "" if period == ALL else period.replace("-", "_")
+    stem = name.removesuffix(spelled.replace("_", "")).removesuffix(spelled).rstrip("_")
+    return stem == endpoint.file_stem.replace("-", "_")

@@ -166,8 +166,8 @@ class RateLimiter:
             own = self._sent[name]
             if len(own) == own.maxlen:
                 pauses.append(own[0] + length - now)
-            # Set back since, a clock shows times to come; they count as this moment.
-            known = sorted(min(moment, wall) for moment in self._ledger.recent(name))
+            # Moments far ahead are of a clock that was set back since; they end no wait.
+            known = sorted(m for m in self._ledger.recent(name) if m <= wall + length)
             if len(known) >= (room := own.maxlen or 1):
                 pauses.append(known[-room] + length - wall)
         return max(pauses)

@@ -29,8 +29,9 @@ def ordered(table: pa.Table, endpoint: Endpoint) -> pa.Table:
     if not endpoint.unique:
         names += endpoint.schema.names
     names = list(dict.fromkeys(names))
+    table = table.combine_chunks()
     if endpoint.unique and _ascends(table, names):
-        return table.combine_chunks()
+        return table
     table = table.sort_by([(name, "ascending") for name in names]).combine_chunks()
     if endpoint.unique:
         _refuse_duplicates(table, endpoint)

@@ -193,10 +193,10 @@ def _walk(
 def _settle(body: bytes, values: NDArray[np.float64], hard: NDArray[np.int32]) -> bool:
     """Read the hard numbers by the JSON library; False when one is beyond a float."""
     for column, row, start, stop in hard.T.tolist():
-        value = float(orjson.loads(body[start:stop]))
-        if not np.isfinite(value):
+        try:
+            values[column, row] = float(orjson.loads(body[start:stop]))
+        except orjson.JSONDecodeError:
             return False
-        values[column, row] = value
     return True
 
 

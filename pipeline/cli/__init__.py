@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipeline.cli import demo, dictionary, manifest, sim
+from pipeline.cli import cache, demo, dictionary, manifest, sim
 from pipeline.errors import PipelineError
 
-_COMMANDS = (sim, demo, manifest, dictionary)
+_COMMANDS = (sim, demo, manifest, dictionary, cache)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.simulator.spec import FIRST_DATE
 from pipeline.storage.datasets import DatasetStore
 
 _KEY = "simulator"  # not a secret: the simulator's own
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 @contextmanager
 def _simulator(args: argparse.Namespace) -> Iterator[str]:
     """A simulator of the right market in a process of its own; yields its base URL."""
-    first = args.start - _HISTORY
+    first = max(args.start - _HISTORY, FIRST_DATE)
     command = [
         *(sys.executable, "-m", "pipeline.cli", "sim", "serve", "--exit-with-parent"),
         *("--start", str(first), "--end", str(args.end)),

@@ -16,8 +16,17 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
-from pipeline.simulator import AppOptions, Market, MarketSpec, SimulatorServer
+from pipeline.simulator import (
+    AppOptions,
+    BulkOptions,
+    LimitOptions,
+    Market,
+    MarketSpec,
+    SimulatorServer,
+)
 from pipeline.simulator.app import DEFAULT_API_KEY, PAGE_BYTES
+from pipeline.simulator.faults import KINDS, parse_fault
+from pipeline.simulator.limits import WINDOW_KINDS
 from pipeline.simulator.plans import PLANS
 from pipeline.simulator.publication import JST
 from pipeline.simulator.server import DEFAULT_THREADS
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 API_KEY_VARIABLE = "G5_SIM_API_KEY"
+_LIMITS, _FILES = LimitOptions(), BulkOptions()
 _POLL_S = 0.3
 
 
@@ -54,7 +64,80 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--exit-with-parent", action="store_true", help="stop when the parent process is gone"
     )
     serve.add_argument("--max-seconds", type=float, help="stop after this time")
+    _add_limits(serve.add_argument_group("rate limits (none unless --rate-limit is given)"))
+    _add_files(serve.add_argument_group("bulk files"))
+    _add_faults(serve.add_argument_group("injected faults (see also POST /_sim/faults)"))
     serve.set_defaults(run=run)
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--rate-limit",
+        type=int,
+        nargs="?",
+        const=True,
+        metavar="N",
+        help="requests a minute; without a number those of the plan",
+    )
+    group.add_argument("--rate-window", choices=WINDOW_KINDS, default=_LIMITS.window)
+    group.add_argument(
+        "--rate-failed",
+        choices=["count", "free"],
+        default="count",
+        help="whether requests that fail use up the limit (default count)",
+    )
+    group.add_argument(
+        "--rate-fins",
+        type=int,
+        default=_LIMITS.fins_per_minute,
+        metavar="N",
+        help="requests a minute of /fins/summary and /fins/details, each (default %(default)s)",
+    )
+    group.add_argument(
+        "--rate-fins-separate", action="store_true", help="they leave the plan's limit alone"
+    )
+    group.add_argument(
+        "--rate-block-after",
+        type=int,
+        metavar="N",
+        help="refusals a minute before access is cut for 5 minutes; 0: never"
+        " (default: as many as the limit)",
+    )
+    group.add_argument(
+        "--rate-block-status", type=int, default=_LIMITS.block_status, help="answered meanwhile"
+    )
+    group.add_argument("--retry-after", action="store_true", help="send Retry-After with 429")
+    group.add_argument(
+        "--clock-scale",
+        type=float,
+        default=1.0,
+        metavar="K",
+        help="limits and the expiry of URLs run K times as fast",
+    )
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--bulk-roll-day",
+        type=int,
+        default=_FILES.roll_day,
+        help="day of the next month on which day files become a month's (default %(default)s)",
+    )
+    group.add_argument("--bulk-url-seconds", type=float, default=_FILES.url_seconds)
+    group.add_argument(
+        "--bulk-url-reusable", action="store_true", help="a URL works more than once"
+    )
+
+
+def _add_faults(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND:RATE",
+        help=f"strike this share of the requests, repeatable; kinds: {', '.join(KINDS)}",
+    )
+    group.add_argument("--fault-seed", type=int, default=0, help="strikes other requests")
 
 
 def parse_now(text: str) -> datetime:
@@ -94,6 +177,29 @@ def _options(args: argparse.Namespace) -> AppOptions:
         latency_ms=args.latency_ms,
         page_bytes=args.page_bytes,
         api_key=os.environ.get(API_KEY_VARIABLE) or DEFAULT_API_KEY,
+        limits=_limits(args),
+        clock_scale=args.clock_scale,
+        bulk=BulkOptions(
+            roll_day=args.bulk_roll_day,
+            url_seconds=args.bulk_url_seconds,
+            single_use=not args.bulk_url_reusable,
+        ),
+        faults=tuple(parse_fault(text, args.fault_seed) for text in args.fault),
+    )
+
+
+def _limits(args: argparse.Namespace) -> LimitOptions | None:
+    if args.rate_limit is None:
+        return None
+    return LimitOptions(
+        per_minute=None if args.rate_limit is True else args.rate_limit,
+        window=args.rate_window,
+        count_failed=args.rate_failed == "count",
+        fins_per_minute=args.rate_fins,
+        fins_in_plan=not args.rate_fins_separate,
+        block_after=args.rate_block_after,
+        block_status=args.rate_block_status,
+        retry_after=args.retry_after,
     )
 
 

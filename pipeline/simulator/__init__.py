@@ -7,8 +7,20 @@ To add an endpoint: a method of ``Market`` that makes its columns, one row in ``
 """
 
 from pipeline.simulator.app import AppOptions
+from pipeline.simulator.bulk import BulkOptions
+from pipeline.simulator.faults import Fault
+from pipeline.simulator.limits import LimitOptions
 from pipeline.simulator.market import Market
 from pipeline.simulator.server import SimulatorServer, serving
 from pipeline.simulator.spec import MarketSpec
 
-__all__ = ["AppOptions", "Market", "MarketSpec", "SimulatorServer", "serving"]
+__all__ = [
+    "AppOptions",
+    "BulkOptions",
+    "Fault",
+    "LimitOptions",
+    "Market",
+    "MarketSpec",
+    "SimulatorServer",
+    "serving",
+]

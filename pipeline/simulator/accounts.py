@@ -291,8 +291,9 @@ class Ledger:
 
     def _industry(self, month: int, due: IntArray) -> IntArray:
         t = min(max(int(np.searchsorted(self._months, month)), 0), self._months.size - 1)
-        industry = self._universe.industry[t, due]
-        return np.minimum(industry, self._factors.industry.shape[1] - 1).astype(np.int64)
+        industry = self._universe.industry[t, due].astype(np.int64)
+        own: IntArray = np.minimum(industry, self._factors.industry.shape[1] - 1)
+        return own
 
     def _industry_return(self, month: int) -> FloatArray:
         """Log return of every industry over the three months that end with ``month``."""

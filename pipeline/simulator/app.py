@@ -32,7 +32,7 @@ from pipeline.simulator.faults import Fault, Faults, faults_of_json
 from pipeline.simulator.limits import LimitOptions, RateLimiter, ScaledClock
 from pipeline.simulator.plans import PLANS, Plan, plan_named
 from pipeline.simulator.publication import morning_after
-from pipeline.simulator.query import PAGE, Query, parse_query
+from pipeline.simulator.query import Query, parse_query
 from pipeline.simulator.refusal import RefusalError, not_in_plan
 from pipeline.simulator.responses import (
     PageKeys,
@@ -87,7 +87,7 @@ class AppOptions:
     cache_bytes: int = 256_000_000
     limits: LimitOptions | None = None
     clock_scale: float = 1.0
-    bulk: BulkOptions = BulkOptions()
+    bulk: BulkOptions = field(default_factory=BulkOptions)
     faults: tuple[Fault, ...] = ()
 
 
@@ -218,7 +218,8 @@ class SimulatorApp:
             raise not_in_plan()
         since = self._cursors.read(endpoint.path, text)
         own = {"date": since.day.isoformat()} | ({"code": since.code} if since.code else {})
-        query = parse_query(own | raw, endpoint.params, endpoint.combinations, endpoint.one_of)
+        raw = own | {name: value for name, value in raw.items() if value}
+        query = parse_query(raw, endpoint.params, endpoint.combinations, endpoint.one_of)
         if (query.code, query.day) != (since.code, since.day):
             raise invalid_cursor()
         return replace(query, given=(*query.given, (CURSOR, text))), since

@@ -91,8 +91,10 @@ class Bulk:
 
     def download(self, request: Request) -> Answer:
         """Answer a URL made by ``/bulk/get``."""
+        if request.method != "GET":  # the URL is signed for one method
+            return expired_url()
         file = self._tickets.redeem(request.params.get("ticket", ""))
-        if file is None or file.key != request.path.removeprefix(FILES) or request.method != "GET":
+        if file is None or file.key != request.path.removeprefix(FILES):
             return expired_url()
         facts = self._catalog.facts(file)
         return _ranged(

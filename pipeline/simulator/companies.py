@@ -11,7 +11,7 @@ from pipeline.simulator import tables
 from pipeline.simulator.streams import stream
 
 if TYPE_CHECKING:
-    from pipeline.simulator.arrays import BoolArray, CodeArray, FloatArray
+    from pipeline.simulator.arrays import BoolArray, CodeArray, FloatArray, IntArray
     from pipeline.simulator.issues import Issues
     from pipeline.simulator.universe import Universe
 
@@ -22,7 +22,7 @@ _STANDARD_SHARES = np.array([0.885, 0.09, 0.012, 0.005, 0.008])
 # Share of companies whose fiscal year ends in January, February, ..., December.
 _YEAR_END_SHARES = np.array([1, 5, 62, 1, 2, 5, 2, 3, 6, 2, 1, 10]) / 100
 
-_BANK_EQUITY_RATIO = 0.06
+_BANKS, _BANK_EQUITY_RATIO = "15", 0.06  # a TOPIX-17 sector
 _NORMALS, _UNIFORMS = 9, 7
 
 
@@ -51,7 +51,7 @@ class Companies:
     """
 
     reports: BoolArray
-    year_end: CodeArray
+    year_end: IntArray
     standard: CodeArray
     consolidated: BoolArray
     guides: BoolArray
@@ -88,12 +88,12 @@ def _draw(rng: np.random.Generator, issues: Issues, new: slice) -> Companies:
     u = rng.random((_UNIFORMS, kind.size))
     ordinary = kind == tables.ORDINARY
     ratio = np.clip(0.48 + 0.17 * z[2], 0.08, 0.92)
-    bank = np.array([row[0] == "7050" for row in tables.INDUSTRIES])[industry]
+    bank = np.isin(industry, [i for i, row in enumerate(tables.INDUSTRIES) if row[2] == _BANKS])
     standard = np.searchsorted(np.cumsum(_STANDARD_SHARES), u[1], side="right")
     consolidated = (u[2] < 0.83) | ((standard != JP) & (standard != FOREIGN))
     return Companies(
         reports=ordinary | (kind == tables.PRO),
-        year_end=(np.searchsorted(np.cumsum(_YEAR_END_SHARES), u[0] * 0.999) + 1).astype(np.int8),
+        year_end=(np.searchsorted(np.cumsum(_YEAR_END_SHARES), u[0] * 0.999) + 1).astype(np.int64),
         standard=np.minimum(standard, FOREIGN).astype(np.int8),
         consolidated=consolidated,
         guides=u[3] < 0.93,

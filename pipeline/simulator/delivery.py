@@ -17,7 +17,7 @@ _PIECES = 20
 _POLL_S = 0.05
 
 
-class ConnectionDropped(Exception):  # noqa: N818 (an event for the server, not an error)
+class ConnectionDropped(Exception):
     """Raised through the WSGI server: end the connection without a proper end of the answer.
 
     Attributes:

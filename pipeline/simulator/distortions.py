@@ -49,9 +49,11 @@ def _wrong_type(answer: Answer, stream: Random, field: str | None) -> Answer | N
 def _vanished_field(answer: Answer, stream: Random, field: str | None) -> Answer | None:
     def change(rows: list[dict[str, Any]]) -> bool:
         name = _pick(rows[0], stream, field)
+        if name is None:
+            return False
         for row in rows:
             row.pop(name, None)
-        return name is not None
+        return True
 
     return _with_rows(answer, change)
 

@@ -201,7 +201,8 @@ class FileCatalog:
             scope = viewer.scope(endpoint, Query(day=first))
         else:
             scope = viewer.scope(endpoint, Query(first=first, last=last))
-        return endpoint.rows(viewer.market, scope)
+        # Files are written in the evening, whatever the plan.
+        return endpoint.rows(viewer.market, replace(scope, real_time=False))
 
 
 def _is_adjusted(name: str) -> bool:

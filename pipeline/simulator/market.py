@@ -7,30 +7,54 @@ Benchmarks and tests read it directly, without HTTP::
     bars = market.rows("daily_bars", date(2024, 4, 1), date(2024, 6, 28), code="13010")
     table = market.table("index_options", date(2024, 6, 3))       # the same as a pyarrow table
 
-Sources: ``calendar``, ``listed``, ``daily_bars``, ``topix``, ``index_options``. Columns stand in
-the order of the API's fields; numbers are float64 with NaN for a missing value, text is str.
-Adjusted prices are as of the market's last session, unless ``as_of`` says otherwise.
+Sources by session: ``listed``, ``daily_bars``, ``topix``, ``indices``, ``index_options``,
+``futures``, ``short_ratio``, ``breakdown``, ``valuation``. By date of publication:
+``investor_types``, ``fin_summary``, ``dividend``, ``earnings_date``, ``margin_alert``,
+``short_sale``; by date of application ``margin_interest``; and ``calendar``. Columns stand in
+the order of the API's fields; numbers are float64 or int64 with NaN for a missing value, text is
+str, and columns of numbers and marks hold both. Adjusted prices are as of the market's last
+session, unless ``as_of`` says otherwise.
+
+What companies tell, margin balances and the like are made when first asked for, from the prices
+of all sessions.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.simulator import sources
-from pipeline.simulator.arrays import Columns, IntArray, iso_dates
+from pipeline.simulator import (
+    flows,
+    futures,
+    indices,
+    margin_rows,
+    orderflow,
+    positions,
+    sources,
+)
+from pipeline.simulator.arrays import Columns, FloatArray, IntArray, iso_dates
 from pipeline.simulator.calendar import TokyoCalendar, day_classes
+from pipeline.simulator.companies import make_companies
 from pipeline.simulator.factors import make_factors
+from pipeline.simulator.fundamentals import make_fundamentals
+from pipeline.simulator.lazy import Lazy
+from pipeline.simulator.margin import MarginTape
 from pipeline.simulator.options import OptionTape
 from pipeline.simulator.prices import PriceTape
+from pipeline.simulator.records import END_OF_TIME, Records, Selection, where_equal
+from pipeline.simulator.shares import StepProduct, issuance
 from pipeline.simulator.universe import make_universe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from pipeline.simulator.spec import MarketSpec
 
@@ -42,8 +66,10 @@ class Market:
         spec: what it was made from.
         calendar: sessions from ``spec.start`` to the end of the quarter after ``spec.end``.
         last: index of the last session with prices, the one at or before ``spec.end``.
-        universe, factors, tape, options: the parts; the two tapes are filled on demand, which
-            any thread may cause.
+        universe, companies, factors, tape, options, margin: the parts; the three tapes (prices,
+            options, margin balances) are filled on demand, which any thread may cause.
+        issuance: growth of share counts other than by splits.
+        fundamentals, indices, walks: made when called for the first time.
         names, english_names: (slots,) of the issues.
 
     Raises:
@@ -61,7 +87,38 @@ class Market:
         self.factors = make_factors(spec.seed, sessions)
         self.tape = PriceTape(spec, self.universe, self.factors)
         self.options = OptionTape(spec.seed, sessions, self.factors, spec.stocks)
+        self.margin = MarginTape(spec, self.universe, self.tape)
+        self.issuance = issuance(spec, self.universe)
         self.names, self.english_names = sources.issue_names(self.universe.issues)
+        self.companies = make_companies(spec.seed, self.universe)
+        self.walks = Lazy(lambda: futures.make_walks(spec.seed, sessions))
+        self.fundamentals = Lazy(lambda: make_fundamentals(self))
+        self.indices = Lazy(
+            lambda: indices.IndexTape(
+                spec.seed, self.universe, self.factors, self.tape, self.companies
+            )
+        )
+        self._splits = Lazy(self._make_splits)
+        self._investors = Lazy(lambda: flows.investor_records(self))
+        self._alerts = Lazy(lambda: margin_rows.alert_records(self))
+        self._short_sales = Lazy(lambda: positions.short_sale_records(self))
+
+    # -- shares ------------------------------------------------------------------------------
+
+    def split(self, t: IntArray, s: IntArray) -> FloatArray:
+        """Product of the split factors of slots ``s`` up to sessions ``t``, themselves included."""
+        return self._splits().at(t, s)
+
+    def issued(self, t: IntArray, s: IntArray) -> FloatArray:
+        """Shares outstanding of slots ``s`` on sessions ``t``, treasury shares included."""
+        listed = self.universe.issues.shares[s] / self.split(t, s)
+        return np.round(listed * self.issuance.at(t, s))
+
+    def _make_splits(self) -> StepProduct:
+        self.tape.extend(self.last + 1)
+        # Splits are decided a quarter ahead; those beyond the end must not show.
+        steps = [(x.session, x.slot, x.factor) for x in self.tape.splits if x.session <= self.last]
+        return StepProduct(steps)
 
     # -- rows --------------------------------------------------------------------------------
 
@@ -95,6 +152,75 @@ class Market:
     def index_options(self, sessions: range) -> Columns:
         return sources.index_options(self, sessions)
 
+    def index_bars(self, sessions: range, code: str | None) -> Columns:
+        """All indices, or one by its code."""
+        return indices.index_bars(self.indices(), self.calendar.sessions, sessions, code)
+
+    def futures(self, sessions: range) -> Columns:
+        return futures.futures(self, sessions)
+
+    def breakdown(self, sessions: range, code: str | None) -> Columns:
+        """Trades by order flag."""
+        return orderflow.breakdown(self, sessions, self.slots(code))
+
+    def short_ratio(self, sessions: range) -> Columns:
+        """Short selling by industry."""
+        return orderflow.short_ratio(self, sessions)
+
+    def valuations(self, sessions: range, code: str | None) -> Columns:
+        """Per-share figures and multiples."""
+        self.tape.extend(sessions.stop)
+        return sources.valuations(self, sessions, self.slots(code))
+
+    def margin_interest(
+        self, wanted: Selection, code: str | None, published: str | None = None
+    ) -> Columns:
+        """Margin balances by date of application."""
+        return margin_rows.margin_interest(self, self._inside(wanted), self.slots(code), published)
+
+    def margin_alerts(self, wanted: Selection, code: str | None) -> Columns:
+        """Margin balances of designated issues."""
+        return self._select(self._alerts(), wanted, code)
+
+    def short_sales(self, wanted: Selection, code: str | None) -> Columns:
+        """Reports of large short positions."""
+        return self._select(self._short_sales(), wanted, code)
+
+    def investor_types(self, wanted: Selection) -> Columns:
+        """Weekly trading by type of investor."""
+        return self._select(self._investors(), wanted, None)
+
+    def summaries(self, wanted: Selection, code: str | None) -> Columns:
+        """Earnings summaries, by disclosure number."""
+        columns = self._select(self.fundamentals().summary, wanted, code)
+        order = np.argsort(columns["DiscNo"].astype("U14"), kind="stable")
+        return {name: values[order] for name, values in columns.items()}
+
+    def dividends(self, wanted: Selection, code: str | None) -> Columns:
+        """Dividend notices."""
+        return self._select(self.fundamentals().dividends, wanted, code)
+
+    def earnings_dates(
+        self, wanted: Selection, code: str | None, scheduled: str | None = None
+    ) -> Columns:
+        """Scheduled earnings dates with all changes; for ``scheduled`` only those in force."""
+        book = self.fundamentals().schedules
+        found = book.records.find(self._inside(wanted), self._wanted_slots(code))
+        if scheduled is not None:
+            found = book.in_force(found)
+        return where_equal(book.records.make(found), "SchDate", scheduled)
+
+    def _select(self, records: Records, wanted: Selection, code: str | None) -> Columns:
+        return records.select(self._inside(wanted), self._wanted_slots(code))
+
+    def _wanted_slots(self, code: str | None) -> IntArray | None:
+        return None if code is None else self.slots(code)
+
+    def _inside(self, wanted: Selection) -> Selection:
+        """The part of a selection that lies in the market's time."""
+        first, last = np.datetime64(self.spec.start), np.datetime64(self.spec.end)
+        return replace(wanted, first=max(wanted.first, first), last=min(wanted.last, last))
+
     def calendar_days(self, first: date, last: date) -> Columns:
         """Every calendar date of a range with its class."""
         days, classes = day_classes(first, last)
@@ -108,7 +234,8 @@ class Market:
         Args:
             source: see the module's description.
             first, last: both included; ``last`` is ``first`` when left out.
-            code: 4 or 5 characters, only for ``listed`` and ``daily_bars``.
+            code: 4 or 5 characters of an issue (``indices``: an index); ignored by sources that
+                know no codes.
 
         Raises:
             UsageError: the source is unknown.
@@ -119,11 +246,24 @@ class Market:
         start = self.calendar.at_or_after(np.datetime64(first))
         stop = min(self.calendar.at_or_before(np.datetime64(last)), self.last) + 1
         sessions = range(start, max(start, stop))
+        wanted = Selection(np.datetime64(first), np.datetime64(last), END_OF_TIME)
         makers: Final[dict[str, Callable[[], Columns]]] = {
             "listed": lambda: self.listed(sessions, code),
             "daily_bars": lambda: self.daily_bars(sessions, code, self.last),
             "topix": lambda: self.topix(sessions),
+            "indices": lambda: self.index_bars(sessions, code),
             "index_options": lambda: self.index_options(sessions),
+            "futures": lambda: self.futures(sessions),
+            "breakdown": lambda: self.breakdown(sessions, code),
+            "short_ratio": lambda: self.short_ratio(sessions),
+            "valuation": lambda: self.valuations(sessions, code),
+            "investor_types": lambda: self.investor_types(wanted),
+            "fin_summary": lambda: self.summaries(wanted, code),
+            "dividend": lambda: self.dividends(wanted, code),
+            "earnings_date": lambda: self.earnings_dates(wanted, code),
+            "margin_interest": lambda: self.margin_interest(wanted, code),
+            "margin_alert": lambda: self.margin_alerts(wanted, code),
+            "short_sale": lambda: self.short_sales(wanted, code),
         }
         if source not in makers:
             known = ", ".join(["calendar", *makers])
@@ -133,14 +273,9 @@ class Market:
     def table(
         self, source: str, first: date, last: date | None = None, *, code: str | None = None
     ) -> pa.Table:
-        """``rows`` as an Arrow table; NaN becomes null."""
+        """``rows`` as an Arrow table; NaN becomes null, a column with marks becomes text."""
         columns = self.rows(source, first, last, code=code)
-        return pa.table(
-            {
-                name: pa.array(values, type=_arrow_type(values.dtype), from_pandas=True)
-                for name, values in columns.items()
-            }
-        )
+        return pa.table({name: _arrow(values) for name, values in columns.items()})
 
     def warm_up(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Make everything now instead of at the first question, or until ``cancelled``."""
@@ -149,10 +284,20 @@ class Market:
                 return
             self.tape.extend(stop)
             self.options.extend(stop)
+            self.margin.extend(stop)
+            self.indices().extend(stop)
+        for book in (self.fundamentals, self._alerts, self._short_sales, self._investors):
+            if cancelled():
+                return
+            book()
 
 
-def _arrow_type(dtype: np.dtype[np.generic]) -> pa.DataType:
-    return pa.string() if dtype.kind == "O" else pa.float64()
+def _arrow(values: NDArray[Any]) -> pa.Array:
+    if values.dtype != object:
+        return pa.array(values, from_pandas=True)
+    if any(isinstance(value, dict) for value in values[:1]):
+        return pa.array(values.tolist())
+    return pa.array([v if v is None else str(v) for v in values.tolist()], type=pa.string())
 
 
 def _quarter_after(day: date) -> date:

@@ -36,6 +36,7 @@ _TRADED_SHARE = 0.10  # of all series on a normal date
 _OFF_AUCTION_ONLY = 0.09  # of the series with volume
 _EMERGENCY_MOVE, _EMERGENCY_CHANCE = 0.04, 0.004
 _IV_FLOOR = 0.01
+_SURFACE_NOISES = 4
 _PUT, _CALL = "1", "2"
 _PRICES = ("O", "H", "L", "C", "EO", "EH", "EL", "EC", "AO", "AH", "AL", "AC")
 
@@ -104,6 +105,14 @@ class OptionTape:
             return {name: values[order] for name, values in columns.items()}
         return _with_trigger_rows(columns, rows, np.repeat(order, 2))
 
+    def emergency(self, t: int) -> bool:
+        """Whether emergency margin was triggered: a violent day, and rarely another."""
+        close, before = self._factors.nikkei[t, 3], self._factors.nikkei[max(t - 1, 0), 3]
+        violent = abs(float(np.log(close / before))) > _EMERGENCY_MOVE
+        noise = self._stream("option surface", t)
+        noise.standard_normal(_SURFACE_NOISES)  # these are the surface's
+        return violent or float(noise.random()) < _EMERGENCY_CHANCE
+
     # -- running forward ---------------------------------------------------------------------
 
     def _run_session(self, t: int) -> None:
@@ -125,10 +134,11 @@ class OptionTape:
         series = self._book.on(t)
         noise = self._stream("option surface", t)
         spot = float(self._factors.nikkei[t, 3])
-        surface = make_surface(spot, self._factors.market_variance[t], noise.standard_normal(4))
+        surface = make_surface(
+            spot, self._factors.market_variance[t], noise.standard_normal(_SURFACE_NOISES)
+        )
         sq = np.array([e.sq for e in self._book.expiries], dtype="datetime64[D]")
         days = (sq[series.expiry] - self._sessions[t]).astype(np.float64)
-        move = abs(float(np.log(spot / self._factors.nikkei[max(t - 1, 0), 3])))
         return _Rows(
             expiry=np.tile(series.expiry, 2),
             strike=np.tile(series.strike, 2),
@@ -136,7 +146,7 @@ class OptionTape:
             is_new=np.tile(series.is_new, 2),
             years=np.tile(days / 365, 2),
             surface=surface,
-            emergency=move > _EMERGENCY_MOVE or noise.random() < _EMERGENCY_CHANCE,
+            emergency=self.emergency(t),
         )
 
     def _stream(self, purpose: str, t: int) -> np.random.Generator:

@@ -93,8 +93,8 @@ class PriceTape:
     Attributes:
         blocks: (2, 6, sessions, slots) int32: per session of the day open, high, low, close in
             tenths of a yen, volume in lots, average price in tenths; all 0 without a trade.
-        carried: (sessions, slots) yen; the latest traded close, or the base price before the first
-            trade, in the basis of the session.
+        carried: (sessions, slots) yen; the latest traded close, or the base price before the
+            first trade, in the basis of the session.
         limit_up, limit_down: (2, sessions, slots) True where the limit was touched.
         splits: all decided so far, in order of quarters; some may lie ahead.
     """

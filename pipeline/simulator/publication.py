@@ -30,7 +30,7 @@ class Publication:
 
     def newest(self, sessions: DateArray, now: datetime) -> int:
         """Index of the newest session whose rows are visible at ``now``; -1 when none is."""
-        clock = np.datetime64(now.astimezone(JST).replace(tzinfo=None), "m")
+        clock = tokyo_clock(now)
         at = np.timedelta64(self.at.hour * 60 + self.at.minute, "m")
         days = np.timedelta64(self.lag if self.unit == "day" else 0, "D")
         appears = (sessions + days).astype("datetime64[m]") + at
@@ -39,8 +39,14 @@ class Publication:
         return min(max(newest, -1), sessions.size - 1)
 
 
+def tokyo_clock(now: datetime) -> np.datetime64:
+    """Wall clock in Tokyo, datetime64[m]."""
+    return np.datetime64(now.astimezone(JST).replace(tzinfo=None), "m")
+
+
 AFTER_CLOSE = Publication(0, "session", time(16, 30))
 EVENING_BEFORE = Publication(-1, "session", time(17, 30))
+IN_THE_EVENING = Publication(0, "session", time(18))
 NIGHT_AFTER = Publication(1, "day", time(3, 0))
 
 

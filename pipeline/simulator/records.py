@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.simulator.arrays import BoolArray, Columns, DateArray, IntArray
+    from pipeline.simulator.arrays import Columns, DateArray, IntArray
 
-END_OF_TIME = np.datetime64("9999-01-01T00:00", "m")
+END_OF_TIME = np.datetime64("9999-01-01T00:00", "m")  # for those who want to see everything
+NEVER = np.datetime64("9999-12-31T00:00", "m")
 NO_ISSUE = -1
 
 
@@ -30,22 +31,13 @@ class Selection:
     Attributes:
         first, last: dates, both included, of the source's own date field.
         now: wall clock in Tokyo, datetime64[m].
-        since: only rows that became visible after this moment; None for all.
         real_time: True for the plan that gets disclosures without the evening's delay.
     """
 
     first: np.datetime64
     last: np.datetime64
     now: np.datetime64
-    since: np.datetime64 | None = None
     real_time: bool = False
-
-    def shows(self, published: DateArray) -> BoolArray:
-        """True for the moments that have passed, and passed after ``since``."""
-        shown: BoolArray = published <= self.now
-        if self.since is not None:
-            shown &= published > self.since
-        return shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +48,7 @@ class Records:
         day: (n,) datetime64[D], what a query selects on.
         slot: (n,) issue of the row, ``NO_ISSUE`` where it is about no issue.
         published: (n,) datetime64[m].
-        withdrawn: (n,) datetime64[m], ``END_OF_TIME`` where the row stays.
+        withdrawn: (n,) datetime64[m], ``NEVER`` where the row stays.
         at_once: (n,) moments for those who get disclosures in real time.
         make: columns of the rows with these indices.
     """
@@ -74,7 +66,7 @@ class Records:
         stop = max(int(np.searchsorted(self.day, wanted.last, side="right")), start)
         part = slice(start, stop)
         moments = self.at_once if wanted.real_time else self.published
-        shown = wanted.shows(moments[part]) & (self.withdrawn[part] > wanted.now)
+        shown = (moments[part] <= wanted.now) & (self.withdrawn[part] > wanted.now)
         if slots is not None:
             shown &= np.isin(self.slot[part], slots)
         return np.flatnonzero(shown) + start
@@ -96,7 +88,7 @@ def sorted_records(
 ) -> Records:
     """Records in the order of ``day``, then ``tie``; ``make`` takes indices of the given order."""
     order = np.lexsort((tie, day))
-    stays = np.full(day.size, END_OF_TIME)
+    stays = np.full(day.size, NEVER)
     return Records(
         day=day[order],
         slot=slot[order],
@@ -109,7 +101,8 @@ def sorted_records(
 
 def moment(days: DateArray, hour: int, minute: int = 0) -> DateArray:
     """That time of each day, datetime64[m]."""
-    return days.astype("datetime64[m]") + np.timedelta64(60 * hour + minute, "m")
+    midnight: DateArray = days.astype("datetime64[m]")
+    return midnight + np.timedelta64(60 * hour + minute, "m")
 
 
 def where_equal(columns: Columns, name: str, value: str | None) -> Columns:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.simulator.endpoints import Endpoint, Scope
-from pipeline.simulator.publication import AFTER_CLOSE, tokyo_date
+from pipeline.simulator.plans import PLANS
+from pipeline.simulator.publication import AFTER_CLOSE, tokyo_clock, tokyo_date
 
 if TYPE_CHECKING:
     from pipeline.simulator.market import Market
     from pipeline.simulator.plans import Plan
     from pipeline.simulator.query import Query
+
+
+REAL_TIME_PLAN = "premium"  # gets disclosures at once, the others in the evening
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,21 @@ class Viewer:
             first=first,
             last=last,
             hol_div=query.hol_div,
+            now=tokyo_clock(self.now),
+            real_time=self.plan.rank >= PLANS[REAL_TIME_PLAN].rank,
+            dates={name: str(day) for name, day in query.dates.items()},
+            texts=query.texts,
         )
 
     def _dates(self, endpoint: Endpoint, query: Query) -> tuple[date, date]:
         window = self.plan.window(self.today)
         start, end = self.market.spec.start, self._end_of_axis(endpoint)
-        first = query.day or query.first or min(start, query.last or start)
-        last = query.day or query.last or max(first, end)
-        if query.day or query.first or query.last:
+        day = query.day or query.dates.get("disc_date")
+        given_first = day or query.first or query.dates.get("disc_date_from")
+        given_last = day or query.last or query.dates.get("disc_date_to")
+        first = given_first or min(start, given_last or start)
+        last = given_last or max(first, end)
+        if given_first or given_last:
             window.require(first, last)
         first, last = window.clip(first, last)
         if endpoint.axis == "days":  # the exchange opened on the market's first day

@@ -85,7 +85,8 @@ def daily_bars(market: Market, sessions: range, slots: IntArray, as_of: int) -> 
     }
     for prefix, half in zip("MA", halves, strict=True):
         columns |= _raw_columns(prefix, half) | _adjusted_columns(prefix, half, later)
-    shares = universe.issues.shares[s] / events.until[events.cell(t, s)]
+    listed_shares = universe.issues.shares[s] / events.until[events.cell(t, s)]
+    shares = np.round(listed_shares * market.issuance.at(t, s))
     value = np.round(whole["C"] * shares / 1e6)
     fund = universe.issues.kind[s] == tables.ETF
     columns["MktCap"] = np.where(fund, np.nan, value)
@@ -106,6 +107,22 @@ def index_options(market: Market, sessions: range) -> Columns:
         # An empty table still has all its columns.
         return {name: values[:0] for name, values in market.options.rows(0).items()}
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def valuations(market: Market, sessions: range, slots: IntArray) -> Columns:
+    """Per-share figures and multiples; a day without a trade counts at the price carried on."""
+    universe, kind = market.universe, market.universe.issues.kind
+    t, s = _cells(market, sessions, slots)
+    price = market.tape.carried[t, s]
+    indicators = market.fundamentals().valuation.indicators(t, s, price)
+    has_accounts = (kind[s] == tables.ORDINARY) | (kind[s] == tables.PRO)
+    value = np.round(price * market.issued(t, s) / 1e6)
+    return {
+        "Date": iso_dates(universe.sessions[t]),
+        "Code": universe.issues.code[s],
+        **{name: np.where(has_accounts, values, np.nan) for name, values in indicators.items()},
+        "MktCap": np.where(kind[s] == tables.ETF, np.nan, value),
+    }
 
 
 class _SplitTable:

@@ -30,7 +30,7 @@ from pipeline.errors import MissingData, StorageError
 from pipeline.storage import atomic, documents
 
 WHOLE = "all"  # period of a source that is always fetched in one piece
-_COMPRESSION_LEVEL = 3
+_COMPRESSION_LEVEL = 1  # a sixth larger than level 3, and a third faster
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,18 @@ class SnapshotStore:
             StorageError: the file system refused.
         """
         buffer = io.BytesIO()
+        # Deterministic: the same rows are the same bytes. Parts are read whole, so statistics
+        # help nobody, and numbers hardly repeat, so a dictionary only costs time and space.
         pq.write_table(
-            table, buffer, compression="zstd", compression_level=_COMPRESSION_LEVEL
-        )  # deterministic: the same rows are the same bytes
+            table,
+            buffer,
+            compression="zstd",
+            compression_level=_COMPRESSION_LEVEL,
+            use_dictionary=[
+                field.name for field in table.schema if not pa.types.is_floating(field.type)
+            ],
+            write_statistics=False,
+        )
         content = buffer.getvalue()
         digest = hashlib.sha256(content).hexdigest()
         if not days:
@@ -319,14 +328,18 @@ class SnapshotStore:
         low, high = str(first or dt.date.min), str(last or dt.date.max)
         field = snapshot["date_field"]
         names = None if columns is None else list(dict.fromkeys([*columns, field]))
+        inside = [
+            entry
+            for entry in snapshot["parts"]
+            if not entry["dates"] or (entry["dates"][-1] >= low and entry["dates"][0] <= high)
+        ]
         tables = [
             _of_days(
                 self.read_part(snapshot["source"], entry["file"], names),
                 field,
                 None if entry["whole"] else entry["dates"],
             )
-            for entry in snapshot["parts"]
-            if not entry["dates"] or (entry["dates"][-1] >= low and entry["dates"][0] <= high)
+            for entry in inside or snapshot["parts"][:1]  # one gives the columns at least
         ]
         table = pa.concat_tables(tables)
         if first is not None:

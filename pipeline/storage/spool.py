@@ -13,6 +13,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +99,8 @@ class Spool:
         for entry in entries(self.folder):
             if entry.origin == self.origin and entry.date in gone:
                 entry.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()  # when it is empty
 
 
 def entries(folder: Path) -> list[Spooled]:

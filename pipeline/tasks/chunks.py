@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.api.endpoints import endpoint_of
+from pipeline.errors import MissingData
 from pipeline.features import catalog, matrix
 from pipeline.features.transforms import HISTORY
 from pipeline.market.asof import decision_time, visible
@@ -149,6 +150,7 @@ class _Inputs:
             )
             for source in (endpoint.source for endpoint in sources_of(settings.plan))
         }
+        self._refuse_gap()
 
     @property
     def used(self) -> tuple[Input, ...]:
@@ -168,6 +170,24 @@ class _Inputs:
             self.columns,
             n_out,
         )
+
+    def _refuse_gap(self) -> None:
+        """A snapshot may begin within the warm-up, where the plan's window does, not later.
+
+        Raises:
+            MissingData: it begins after the chunk's first session.
+        """
+        first = self.sessions[0].astype(object)
+        for source, snapshot in self._snapshots.items():
+            endpoint = endpoint_of(source)
+            begins = min(
+                (part["dates"][0] for part in snapshot["parts"] if part["dates"]), default=""
+            )
+            if endpoint.promises_rows(first) and begins > str(first):
+                raise MissingData(
+                    f"snapshot {snapshot['key']} begins on {begins}, the chunk on {first}",
+                    "the plan's window has moved on: use a later --start, or a larger plan",
+                )
 
     def months(self) -> list[tuple[int, int]]:
         """Day ranges [start, stop) of the chunk's months: one row group each."""

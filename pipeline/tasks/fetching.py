@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
-from pipeline.api.fetch import fetch_dates, fetch_range
+from pipeline.api.fetch import fetch_range
 from pipeline.api.limits import RateLimiter
 from pipeline.api.plans import PLAN_BUDGET, Plan, budgets, covers, window
 from pipeline.api.session import ApiSession
@@ -28,6 +29,7 @@ from pipeline.features import catalog
 from pipeline.market.asof import Publication, published_at
 from pipeline.market.sessions import DateArray, TradingCalendar
 from pipeline.storage import policy
+from pipeline.storage.ledger import SendLedger
 from pipeline.storage.policy import Known, Rules, Wanted
 from pipeline.storage.snapshots import (
     WHOLE,
@@ -41,13 +43,20 @@ from pipeline.tasks import config
 from pipeline.tasks.config import Settings
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.receiving import Receiver, compact
+from pipeline.tasks.ways import (
+    DaysOf,
+    Fetching,
+    Progress,
+    by_folder,
+    by_the_cheapest,
+    calendar_file,
+)
 from pipeline.version import __version__
 
 CALENDAR = "trading_calendar"
 _CALENDAR_AHEAD = dt.timedelta(days=30)  # calendar features look beyond the last session
 
 log = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
 
 
 @cache
@@ -92,14 +101,18 @@ def load_calendar(settings: Settings, end: dt.date) -> TradingCalendar:
 
 
 def fetch_calendar(settings: Settings, end: dt.date) -> pa.Table:
-    """The trading calendar as the server has it, nothing written.
+    """The trading calendar as the server, or the folder of files, has it; nothing written.
 
     Raises:
         SnapshotError: it does not reach far enough beyond ``end``.
         ApiError: it could not be fetched.
     """
-    with open_session(settings) as session:
-        table = fetch_range(session, endpoint_of(CALENDAR), None, None)  # all the plan shows
+    if settings.source_route == "files":
+        assert settings.bulk_folder is not None  # checked with the settings
+        table = calendar_file(settings.bulk_folder, endpoint_of(CALENDAR))
+    else:
+        with open_session(settings) as session:
+            table = fetch_range(session, endpoint_of(CALENDAR))  # all the plan shows
     last, reach = pc.max(table["Date"]).as_py(), _calendar_reach(settings, end)
     if last is None or last < reach:
         raise SnapshotError(
@@ -117,6 +130,7 @@ def _calendar_reach(settings: Settings, end: dt.date) -> dt.date:
 
 def keep_calendar(settings: Settings, table: pa.Table) -> None:
     """Put a fetched calendar into the cache."""
+    _ledger(settings.data_output_dir).flush()
     now = config.stamp()
     first, last = (pc.min_max(table["Date"])[edge].as_py() for edge in ("min", "max"))
     store = SnapshotStore(settings.data_output_dir, settings.origin)
@@ -150,9 +164,15 @@ def open_session(settings: Settings) -> ApiSession:
         settings.api_base,
         config.api_key(),
         origin=settings.server,
-        limiter=RateLimiter(limits),
+        limiter=RateLimiter(limits, ledger=_ledger(settings.data_output_dir)),
         pool_size=settings.index_option_parallel_concurrency,
     )
+
+
+@cache
+def _ledger(root: Path) -> SendLedger:
+    """What this account was asked lately, by whichever process of whichever run."""
+    return SendLedger(root / "run" / "requests.log")
 
 
 def fetch_snapshot(
@@ -180,18 +200,25 @@ def fetch_snapshot(
         now=config.stamp(),
     )
     calendar = load_calendar(settings, wanted.end)
-    days = days_wanted(endpoint, calendar, wanted.start, wanted.end, rules.now)
+
+    def days_of(first: dt.date, last: dt.date) -> list[Wanted]:
+        return days_wanted(endpoint, calendar, first, last, rules.now)
+
     parts = store.parts(source)
+    days = days_of(wanted.start, wanted.end)
     decision = policy.decide(rules, days, _known(parts))
     if decision.lost:
         raise _lost(source, wanted, rules, decision.lost)
-    if decision.ask:
-        _fetch(settings, endpoint, rules, decision.ask, parts, progress)
+    asked = set(decision.ask)
+    ask, beyond = _readable(settings, [day for day in days if day.date in asked])
+    if ask:
+        _fetch(settings, endpoint, rules, ask, parts, days_of, progress)
         parts = store.parts(source)
     if rules.may_ask:
         compact(store, endpoint, rules, parts)
         parts = store.parts(source)
-    _commit(store, endpoint, wanted, rules, [day.date for day in days], parts)
+    dates = [day.date for day in days if day.date not in beyond]
+    _commit(store, endpoint, wanted, rules, dates, parts)
 
 
 def days_wanted(
@@ -224,6 +251,19 @@ def _settled(dates: DateArray, rule: Publication, calendar: TradingCalendar) -> 
     return np.maximum(moments, _settled(dates, rule.otherwise, calendar))
 
 
+def _readable(settings: Settings, ask: Sequence[Wanted]) -> tuple[list[Wanted], set[str]]:
+    """The asked days inside the plan's window, and those before it.
+
+    The window moves on every day, and the warm-up may begin before it: a snapshot has what the
+    cache kept from earlier, and begins later otherwise.
+    """
+    if settings.source_route == "files":
+        return list(ask), set()
+    first = str(window(settings.plan, config.now().date())[0])
+    inside = [day for day in ask if day.date >= first]
+    return inside, {day.date for day in ask if day.date < first}
+
+
 def _known(parts: Sequence[Part]) -> dict[str, list[Known]]:
     """Versions of each day in the cache."""
     known: dict[str, list[Known]] = {}
@@ -249,47 +289,36 @@ def _fetch(
     settings: Settings,
     endpoint: Endpoint,
     rules: Rules,
-    ask: Sequence[str],
+    ask: Sequence[Wanted],
     parts: Sequence[Part],
+    days_of: DaysOf,
     progress: Progress,
 ) -> None:
     """Get the asked days: from the spool of a run that died, then from the vendor."""
     store = SnapshotStore(settings.data_output_dir, settings.origin)
-    receiver = Receiver(store, endpoint, rules, ask, parts)
-    taken = set(receiver.take_spooled())
-    missing = [date for date in ask if date not in taken]
+    receiver = Receiver(store, endpoint, rules, [day.date for day in ask], parts)
+    taken = set(receiver.take_spooled(ask))
     if taken:
         log.info("%s: %d days were left by a run that ended early", endpoint.source, len(taken))
-    if missing:
+    missing = [day.date for day in ask if day.date not in taken]
+    fetching = Fetching(endpoint, rules, missing, receiver, days_of, progress)
+    way = settings.source_route
+    if not missing:
+        pass
+    elif way == "files":
+        assert settings.bulk_folder is not None  # checked with the settings
+        by_folder(fetching, settings.bulk_folder)
+    else:
         with open_session(settings) as session:
-            _by_request(settings, session, endpoint, missing, receiver, progress)
+            by_the_cheapest(
+                fetching,
+                session,
+                way,
+                settings.index_option_parallel_concurrency,
+                endpoint.has_files(settings.plan),
+                store.spool_folder(endpoint.source),
+            )
     receiver.close()
-
-
-def _by_request(
-    settings: Settings,
-    session: ApiSession,
-    endpoint: Endpoint,
-    dates: Sequence[str],
-    receiver: Receiver,
-    progress: Progress,
-) -> None:
-    days = [dt.date.fromisoformat(date) for date in dates]
-    if endpoint.query == "range":
-        table = fetch_range(session, endpoint, days[0], days[-1], days)
-        for done, day in enumerate(days, 1):
-            rows = table.filter(pc.equal(table[endpoint.date_field], pa.scalar(day)))
-            receiver.keep([str(day)], rows, "requests")
-            progress(done, len(days))
-        return
-    for day, table in fetch_dates(
-        session,
-        endpoint,
-        days,
-        settings.index_option_parallel_concurrency,
-        on_progress=lambda p: progress(p.done, p.expected),
-    ):
-        receiver.keep([str(day)], table, "requests")
 
 
 def _commit(
@@ -306,6 +335,11 @@ def _commit(
             f"snapshot {endpoint.source} {wanted}: {_some(missing)} did not come",
             "the source may not be published yet; run again later",
         )
+    if not selections:  # the vendor's data begin later: a table without rows has columns too
+        nothing = store.add(
+            endpoint.source, WHOLE, [], endpoint.schema.empty_table(), fetched_at=rules.now
+        )
+        selections = [Selection(nothing, ())]
     store.commit(
         endpoint.source,
         snapshot_key(endpoint.source, wanted.start, wanted.end, wanted.asof, wanted.tag),

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pipeline.api.endpoints import Endpoint
 from pipeline.api.rows import ordered
 from pipeline.errors import SnapshotError
-from pipeline.storage.policy import Rules
+from pipeline.storage.policy import Known, Rules, Wanted, decide
 from pipeline.storage.snapshots import Day, Part, SnapshotStore, newest_days
 from pipeline.storage.spool import Spool
 
@@ -68,19 +68,22 @@ class Receiver:
         for date in due:
             self._waiting[date[:7]].add(date)
 
-    def take_spooled(self) -> list[str]:
-        """Take what an earlier run left in the spool of the days that are due.
+    def take_spooled(self, wanted: Iterable[Wanted]) -> list[str]:
+        """Take what an earlier run left in the spool, as far as it is as good as the cache.
 
         A file that is damaged or holds other columns is passed over, and its day asked for.
+
+        Args:
+            wanted: the days that are due.
 
         Returns:
             The days taken.
         """
-        due = {date for dates in self._waiting.values() for date in dates}
+        spooled = self._spool.days()
+        known = {date: [Known(entry.arrived, entry.arrived)] for date, entry in spooled.items()}
         taken = []
-        for date, entry in self._spool.days().items():
-            if date not in due or not self._rules.counts(entry.arrived):
-                continue
+        for date in decide(self._rules, wanted, known).keep:
+            entry = spooled[date]
             table = self._spool.read(entry)
             if table is not None and table.schema.equals(self._endpoint.schema):
                 self._hold(_Batch((date,), table, entry.arrived, entry.route))

@@ -1,12 +1,16 @@
-"""One scripted server per module."""
+"""One scripted server per module; properties without a deadline, for a machine that is shared."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.api.fakes import FakeServer, Reply, running_server
+
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="module")

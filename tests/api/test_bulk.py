@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import random
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ BARS = endpoint_of("daily_bars")
 FOLDER = "equities/bars/daily"
 MONTH = f"{FOLDER}/historical/2024/equities_bars_daily_202401.csv.gz"
 FIRST, LAST = dt.date(2024, 1, 10), dt.date(2024, 2, 2)
-ROWS = [wire_row(BARS, Code=f"{code}0") for code in range(1300, 1900)]
+_PRICES = random.Random(7)
+ROWS = [wire_row(BARS, Code=f"{code}0", O=_PRICES.random()) for code in range(1300, 1900)]
 CONTENT = packed(as_csv(BARS, ROWS))
 FILE = BulkFile(MONTH, "2024-01", len(CONTENT), "2024-02-01T20:48:51.295000+00:00")
 

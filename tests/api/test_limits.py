@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.api.clock import FetchCancelled, SystemClock
-from pipeline.api.limits import Pacing, RateLimiter, process_limiter
+from pipeline.api.limits import MemoryLedger, Pacing, RateLimiter, process_limiter
 from tests.api.fakes import FakeClock
 
 PLAN = ("plan",)
@@ -149,3 +149,73 @@ def test_sessions_of_a_process_share_the_limiter_of_their_plan() -> None:
     """The account is one, however many sessions there are."""
     assert process_limiter("light") is process_limiter("light")
     assert process_limiter("light") is not process_limiter("premium")
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 40), st.integers(0, 2), st.booleans()), max_size=80),
+    st.integers(1, 12),
+)
+def test_limiters_with_one_ledger_keep_one_window(
+    calls: list[tuple[float, int, bool]], limit: int
+) -> None:
+    """One after the other or in turns, as processes of an account do: never more than the limit."""
+    clock, ledger = FakeClock(), MemoryLedger()
+    limiters: dict[int, RateLimiter] = {}
+    sent: list[float] = []
+    for gap, process, restarted in calls:
+        clock.wait(gap)
+        if restarted or process not in limiters:
+            limiters[process] = RateLimiter({"plan": limit}, clock=clock, ledger=ledger)
+        sent.append(limiters[process].acquire(PLAN))
+    if sent:
+        assert most_in_any_window(sent, 60.0) <= limit
+
+
+def test_a_new_process_begins_where_the_last_one_ended() -> None:
+    """It waits for what is left of the minute, and not longer."""
+    clock, ledger = FakeClock(), MemoryLedger()
+    for _ in range(5):
+        RateLimiter({"plan": 5}, clock=clock, ledger=ledger).acquire(PLAN)
+    clock.wait(40.0)
+    later = RateLimiter({"plan": 5}, clock=clock, ledger=ledger)
+    for _ in range(5):
+        later.acquire(PLAN)
+    assert clock.waits == [40.0, 21.0]
+
+
+def test_only_limited_budgets_are_noted() -> None:
+    """Each request once per budget, at its moment of the day."""
+    clock, ledger = FakeClock(), MemoryLedger()
+    limiter = RateLimiter({"plan": 5}, clock=clock, ledger=ledger)
+    limiter.acquire(BOTH)
+    clock.wait(2.0)
+    limiter.acquire(PLAN)
+    assert ledger.recent("plan") == [1000.0 + 1.7e9, 1002.0 + 1.7e9]
+    assert ledger.recent("fins/summary") == []
+
+
+def test_a_clock_that_was_set_back_stops_nobody_for_long() -> None:
+    """By seconds: the wait grows by them. By a day: what the ledger says is of no use."""
+    for ahead, waits in ((10.0, [71.0]), (86_400.0, [])):
+        clock, ledger = FakeClock(), MemoryLedger()
+        for _ in range(5):
+            ledger.note("plan", clock.wall() + ahead)
+        RateLimiter({"plan": 5}, clock=clock, ledger=ledger).acquire(PLAN)
+        assert clock.waits == waits
+
+
+def test_own_requests_are_counted_without_a_ledger_too() -> None:
+    """A ledger that forgets everything cannot raise the rate of one process."""
+
+    class Forgetful:
+        def recent(self, budget: str) -> list[float]:
+            return []
+
+        def note(self, budget: str, wall_time: float) -> None:
+            pass
+
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": 5}, clock=clock, ledger=Forgetful())
+    for _ in range(11):
+        limiter.acquire(PLAN)
+    assert clock.waits == [61.0, 61.0]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.api.endpoints import endpoint_of
-from pipeline.api.rows import ordered, require_sessions, require_within
+from pipeline.api.rows import days_of, ordered, require_sessions, require_within
 from pipeline.errors import BadResponse, SnapshotError
 
 DAY = dt.date(2024, 1, 16)
@@ -80,3 +80,25 @@ def test_sessions_without_promised_rows_are_named() -> None:
     with pytest.raises(SnapshotError, match="breakdown: no rows for 1 of 3 sessions: 2020-10-02"):
         require_sessions(days[:1], days, BREAKDOWN)
     require_sessions([], days, SHORT_SALE)
+
+
+def test_days_are_cut_from_ordered_rows() -> None:
+    """Each with all of its rows, in order of date; no rows make no days."""
+    table = indices((17, "0000"), (17, "002A"), (19, "0000"))
+    days = days_of(table, endpoint_of("indices"))
+    assert [(day.day, rows.num_rows) for day, rows in days.items()] == [(17, 2), (19, 1)]
+    assert days[dt.date(2024, 1, 17)].equals(table.slice(0, 2))
+    assert days_of(table.slice(0, 0), endpoint_of("indices")) == {}
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["0000", "002A"])), max_size=8))
+def test_rows_in_order_are_left_as_they_are(keys: list[tuple[int, str]]) -> None:
+    """The short way gives what sorting gives, and refuses what sorting refuses."""
+    endpoint = endpoint_of("indices")
+    in_order, mixed = indices(*sorted(keys)), indices(*keys[::-1])
+    if len(set(keys)) == len(keys):
+        assert ordered(in_order, endpoint).equals(ordered(mixed, endpoint))
+    else:
+        for rows in (in_order, mixed):
+            with pytest.raises(SnapshotError, match="duplicate keys"):
+                ordered(rows, endpoint)

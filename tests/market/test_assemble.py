@@ -349,3 +349,23 @@ def test_a_row_is_the_same_in_a_chunk_that_ends_later(stock: Stock, n_out: int, 
             np.testing.assert_array_equal(
                 getattr(seen, name)[a, : here + 1], getattr(whole, name)[b, : here + 1]
             )
+
+
+@settings(deadline=None, max_examples=30)
+@given(stocks(), st.integers(1, 20), st.integers(1, 15))
+def test_a_row_is_the_same_in_a_panel_that_starts_later(stock: Stock, n_out: int, later: int):
+    """Bit for bit, whatever splits and absences lie before the start."""
+    present = [u for u in range(COLUMNS - n_out, COLUMNS) if u not in stock.unlisted]
+    if not present:
+        return
+    bars, listed = tables(stock)
+    columns = weekdays(COLUMNS)[later:]
+    seen = assemble(bars, listed, None, calendar(COLUMNS), columns, n_out).panel
+    whole = panel(stock, n_out=n_out)
+    for here in present:
+        a, b = answering(seen, "13010", here - later), answering(whole, "13010", here)
+        for name in ("o", "h", "l", "c", "v", "va"):
+            np.testing.assert_array_equal(
+                getattr(seen, name)[a, : here + 1 - later],
+                getattr(whole, name)[b, later : here + 1],
+            )

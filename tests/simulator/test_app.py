@@ -5,17 +5,16 @@ from __future__ import annotations
 import gzip
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from time import monotonic
 
 import pytest
 import requests
 
 from pipeline.simulator import AppOptions, Market, serving
-from pipeline.simulator.publication import JST
+from tests.simulator.clients import KEY, Client, at, serve
 from tests.simulator.conftest import END, SPEC
 
-KEY = {"x-api-key": "simulator"}
 MASTER = "Date Code CoName CoNameEn S17 S17Nm S33 S33Nm ScaleCat Mkt MktNm Mrgn MrgnNm ProdCat"
 WHOLE_DAY = "O H L C UL LL Vo Va"
 BARS_BELOW_PREMIUM = f"Date Code {WHOLE_DAY} AdjFactor AdjO AdjH AdjL AdjC AdjVo"
@@ -34,42 +33,10 @@ CALENDAR_PATH = "/markets/calendar"
 ALL_PATHS = [BARS_PATH, OPTIONS_PATH, MASTER_PATH, TOPIX_PATH, CALENDAR_PATH]
 
 
-class Client:
-    """Requests to one server."""
-
-    def __init__(self, base_url):
-        self.base_url = base_url
-        self.session = requests.Session()
-        self.session.headers.update(KEY)
-
-    def get(self, path, **params):
-        params = {name.rstrip("_"): value for name, value in params.items()}
-        return self.session.get(self.base_url + path, params=params, timeout=20)
-
-    def rows(self, path, **params):
-        answer = self.get(path, **params)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["data"]
-
-    def message(self, path, **params):
-        answer = self.get(path, **params)
-        body = answer.json()
-        assert list(body) == ["message"]
-        return answer.status_code, body["message"]
-
-
 @pytest.fixture(scope="module")
 def client(market):
     with serving(market) as base_url:
         yield Client(base_url)
-
-
-def serve(market, **options):
-    return serving(market, AppOptions(**options))
-
-
-def at(text):
-    return datetime.fromisoformat(text).replace(tzinfo=JST)
 
 
 # -- fields ------------------------------------------------------------------------------------

@@ -85,6 +85,12 @@ def test_it_stops_when_its_parent_is_gone():
         (["--threads", "0"], "--threads"),
         (["--page-bytes", "0"], "--page-bytes"),
         (["--port", "99999"], "port 99999"),
+        (["--rate-limit", "0"], "per_minute"),
+        (["--rate-limit", "--rate-block-status", "200"], "block_status"),
+        (["--clock-scale", "0"], "clock scale"),
+        (["--bulk-roll-day", "31"], "roll day"),
+        (["--fault", "flood:0.1"], "flood"),
+        (["--fault", "503:often"], "KIND:RATE"),
     ],
 )
 def test_wrong_values_are_one_line_and_exit_code_2(capsys, options, said):
@@ -94,6 +100,28 @@ def test_wrong_values_are_one_line_and_exit_code_2(capsys, options, said):
     assert out == ""
     assert err.count("\n") == 1
     assert said in err
+
+
+def test_limits_files_and_faults_are_options():
+    """Off by default; with them the first answer is a fault and the fourth is too many."""
+    options = ["--rate-limit", "3", "--retry-after", "--fault", "503:1", "--bulk-url-reusable"]
+    with command(*options) as (_, line):
+        url, headers = line.strip() + "/markets/calendar", {"x-api-key": "simulator"}
+        faults = url.removesuffix("/v2/markets/calendar") + "/_sim/faults"
+        assert requests.get(url, headers=headers, timeout=20).status_code == 503
+        assert requests.post(faults, json=[], timeout=20).json() == []
+        assert requests.get(url, headers=headers, timeout=20).status_code == 200
+        answers = [requests.get(url, headers=headers, timeout=20) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert 0 < int(answers[1].headers["Retry-After"]) <= 60
+
+
+def test_a_limit_without_a_number_is_the_plans():
+    """Five requests a minute on Free."""
+    with command("--rate-limit", "--plan", "free", "--rate-window", "bucket") as (_, line):
+        url, headers = line.strip() + "/markets/calendar", {"x-api-key": "simulator"}
+        codes = [requests.get(url, headers=headers, timeout=20).status_code for _ in range(7)]
+    assert codes == [200] * 5 + [429] * 2
 
 
 def test_a_port_in_use_is_refused(capsys):

@@ -1,0 +1,221 @@
+"""590 trading days of index options: as fast as the network, as the limit, as the files allow.
+
+    python benchmarks/fetch_options.py
+
+The server is the simulator in a process of its own. It has rendered and packed every page and file
+before anything is timed, so that it takes little of the two cores: its share is printed.
+
+(a) No rate limit, 300 ms latency: requests through the thread pool, each day decoded and checked,
+    each month written to disk. The ideal is the larger of requests / threads x latency, and packed
+    bytes / the rate at which one core unpacks, decodes and checks them, measured just before.
+    4, 8 and 30 threads run on fewer days; their times are scaled to all of them.
+(b) The server enforces the Premium limit of 500 requests a minute; both clocks run SCALE times as
+    fast. What the limit itself takes: every 500 requests after the first 500 wait for a minute.
+    The pages are smaller here, since only the pace is measured.
+(c) The same days as in (a) from monthly bulk files, read and written as the pipeline does it.
+    Compared with (b) in unscaled time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import common
+import option_server
+import psutil
+import pyarrow as pa
+from option_server import OPTIONS
+
+from pipeline.api.bulk import BulkFile, download, list_files, read_csv
+from pipeline.api.decode import Decoder
+from pipeline.api.fetch import fetch_dates
+from pipeline.api.plans import budgets
+from pipeline.api.rows import days_of, ordered
+from pipeline.storage.snapshots import Day, SnapshotStore
+
+DAYS = 590
+THREADS = 75
+LATENCY_S = 0.3
+STOCKS = 4000  # strikes are as dense as on the real exchange
+SCALE = 2.0
+START, END = dt.date(2022, 1, 4), dt.date(2024, 6, 28)
+#: Threads: days measured, and what the predecessor took for all 590.
+SLOWER = {4: (60, "22 min"), 8: (118, "11 min"), 30: (295, "4 min")}
+PREDECESSOR = "18 s"
+_FILES_AT_ONCE = 3
+_SAMPLE_EVERY = 15
+_NOW = "2024-08-05T08:00:00+09:00"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a fetch took and got.
+
+    Attributes:
+        seconds: from the first request to the last part on disk.
+        requests: sent, repetitions included.
+        rows: in the parts.
+        server_s: processor time of the server meanwhile.
+    """
+
+    seconds: float
+    requests: int
+    rows: int
+    server_s: float = 0.0
+
+
+def main() -> int:
+    args = common.parser("Fetch 590 trading days of index options by all routes.").parse_args()
+    with common.work_folder(args.work) as work:
+        by_pool, ideal_s, by_files = _unlimited(work)
+        limited, limit_s, refused = _limited(work)
+    years = DAYS / 245
+    print(f"(c) {by_files.requests} requests for {years:.1f} years, {by_files.seconds:.1f} s")
+    met = [
+        common.ratio("options_75_threads_vs_ideal", by_pool.seconds / ideal_s, "<=", 1.3),
+        common.ratio("options_premium_vs_limit", limited.seconds / limit_s, "<=", 1.05),
+        common.ratio("options_premium_429s", refused, "<=", 0),
+        common.ratio("options_bulk_requests_per_year", by_files.requests / years, "<=", 20),
+        common.ratio("options_bulk_speed_up", limited.seconds * SCALE / by_files.seconds, ">=", 10),
+    ]
+    return 0 if all(met) else 1
+
+
+def _unlimited(work: Path) -> tuple[Fetched, float, Fetched]:
+    """(a) and (c): by 75 threads, the ideal in seconds, and by files."""
+    serving = option_server.serving(START, END, stocks=STOCKS, latency_ms=1e3 * LATENCY_S)
+    with serving as url:
+        days = option_server.sessions_of(url, START, END)[:DAYS]
+        print(f"rendering {len(days)} days and their files ...", flush=True)
+        sample = option_server.bodies(url, days, 8, keep_every=_SAMPLE_EVERY)
+        option_server.render_files(url, START, days[-1])
+        for threads, (count, before) in SLOWER.items():
+            part = _by_pool(url, days[:count], threads, work)
+            scaled = part.seconds * len(days) / count
+            print(f"(a) {threads} threads: {scaled:.1f} s ({count} days scaled); before: {before}")
+        rate = statistics.median(_decode_rate(sample) for _ in range(5))
+        packed = statistics.mean(map(len, sample)) * len(days)
+        ideal_s = max(len(days) / THREADS * LATENCY_S, packed / rate)
+        found = min((_by_pool(url, days, THREADS, work) for _ in range(3)), key=lambda f: f.seconds)
+        text = statistics.mean(len(gzip.decompress(body)) for body in sample) * len(days)
+        print(
+            f"(a) {THREADS} threads: {found.seconds:.1f} s, {found.rows:,} rows, "
+            f"{text / 1e6:,.0f} MB of JSON ({packed / 1e6:,.0f} MB packed); ideal {ideal_s:.1f} s; "
+            f"best of 3; before: {PREDECESSOR}; the server took {found.server_s:.1f} s of a core"
+        )
+        by_files = _by_files(url, START, days[-1], work)
+    if by_files.rows < found.rows:
+        raise SystemExit(f"the files have {by_files.rows} rows, the requests {found.rows}")
+    return found, ideal_s, by_files
+
+
+def _limited(work: Path) -> tuple[Fetched, float, int]:
+    """(b): what it took, what the limit itself takes, and refusals the server counted."""
+    serving = option_server.serving(
+        START, END, stocks=20, latency_ms=1e3 * LATENCY_S / SCALE, limit_scale=SCALE
+    )
+    with serving as url:
+        days = option_server.sessions_of(url, START, END)[:DAYS]
+        time.sleep(61 / SCALE)  # the calendar was a request, too
+        limits = budgets("premium")
+        found = _by_pool(url, days, THREADS, work, limits, SCALE)
+        refused = option_server.status_counts(url).get("429", 0)
+    limit_s = (len(days) - 1) // limits["plan"] * 60 / SCALE
+    print(
+        f"(b) Premium, clocks {SCALE:g} times as fast: {found.requests} requests in "
+        f"{found.seconds:.1f} s, the limit itself {limit_s:.1f} s; {refused} refusals"
+    )
+    return found, limit_s, refused
+
+
+def _by_pool(
+    url: str,
+    days: Sequence[dt.date],
+    threads: int,
+    work: Path,
+    limits: dict[str, int] | None = None,
+    scale: float = 1.0,
+) -> Fetched:
+    with option_server.connected(url, threads, limits, scale) as session:
+        tables = fetch_dates(session, OPTIONS, days, threads)
+        return _timed(lambda: _write(_months(tables, days), work), lambda: session.requests_sent)
+
+
+def _by_files(url: str, first: dt.date, last: dt.date, work: Path) -> Fetched:
+    with (
+        option_server.connected(url, _FILES_AT_ONCE) as session,
+        ThreadPoolExecutor(_FILES_AT_ONCE) as pool,
+        tempfile.TemporaryDirectory(dir=work) as folder,
+    ):
+
+        def read(file: BulkFile) -> pa.Table:
+            path = Path(folder) / f"{file.period}.csv.gz"
+            download(session, file, path)
+            return read_csv(path, OPTIONS)
+
+        def run() -> int:
+            return _write(pool.map(read, list_files(session, OPTIONS, first, last)), work)
+
+        return _timed(run, lambda: session.requests_sent)
+
+
+def _timed(run: Callable[[], int], requests: Callable[[], int]) -> Fetched:
+    """``run`` gives the number of rows."""
+    servers = psutil.Process().children()
+    before = sum(sum(server.cpu_times()[:2]) for server in servers)
+    began = time.perf_counter()
+    rows = run()
+    seconds = time.perf_counter() - began
+    after = sum(sum(server.cpu_times()[:2]) for server in servers)
+    return Fetched(seconds, requests(), rows, after - before)
+
+
+def _months(
+    tables: Iterable[tuple[dt.date, pa.Table]], days: Sequence[dt.date]
+) -> Iterator[pa.Table]:
+    """The rows of each month as soon as its last day is there."""
+    open_days = [f"{day:%Y-%m}" for day in days]
+    held: dict[str, list[pa.Table]] = {}
+    for day, table in tables:
+        month = f"{day:%Y-%m}"
+        held.setdefault(month, []).append(table)
+        if len(held[month]) == open_days.count(month):
+            yield ordered(pa.concat_tables(held.pop(month)), OPTIONS)
+
+
+def _write(months: Iterable[pa.Table], work: Path) -> int:
+    """Rows written."""
+    rows = 0
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        store = SnapshotStore(Path(folder), "simulator")
+        for table in months:
+            days = [
+                Day(date=str(day), rows=part.num_rows, arrived=_NOW, checked=_NOW)
+                for day, part in days_of(table, OPTIONS).items()
+            ]
+            store.add(OPTIONS.source, days[0].date[:7], days, table, fetched_at=_NOW)
+            rows += table.num_rows
+    return rows
+
+
+def _decode_rate(sample: Sequence[bytes]) -> float:
+    """Packed bytes a second that one thread turns into checked tables."""
+    decoder = Decoder(OPTIONS)
+    began = time.perf_counter()
+    for body in sample:
+        page = decoder.parse(gzip.decompress(body))
+        ordered(decoder.table(page["data"], {}), OPTIONS)
+    return sum(map(len, sample)) / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""``g5 cache``: what is in the source cache, and how to make it smaller."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import MissingData
+from pipeline.storage import housekeeping
+from pipeline.tasks import config, planning
+
+_OLD_DAYS = 90
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``cache list``, ``cache show`` and ``cache prune`` to the commands of g5."""
+    cache = subparsers.add_parser("cache", help="list, show or prune the source cache")
+    actions = cache.add_subparsers(dest="action", required=True)
+    listing = actions.add_parser("list", help="snapshots with sizes and ages")
+    listing.set_defaults(run=run_list)
+    show = actions.add_parser("show", help="one snapshot and its parts")
+    show.add_argument("key", help="as in g5 cache list")
+    show.set_defaults(run=run_show)
+    prune = actions.add_parser("prune", help="remove old snapshots, and what only they needed")
+    prune.add_argument(
+        "--older-than-days",
+        type=_days,
+        default=_OLD_DAYS,
+        help=f"what was checked, received or used since stays (default {_OLD_DAYS})",
+    )
+    prune.add_argument("--dry-run", action="store_true", help="only say what would go")
+    prune.set_defaults(run=run_prune)
+    for action in (listing, show, prune):
+        action.add_argument("--output", type=Path, help="output root (default: data_output_dir)")
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print every snapshot and the size of every source; returns 0.
+
+    Raises:
+        MissingData: there is no cache.
+    """
+    cache = _cache(args)
+    rows = [["SNAPSHOT", "ORIGIN", "ROUTE", "PARTS", "ROWS", "SIZE", "CHECKED"]]
+    rows += [_snapshot(document) for document in housekeeping.snapshots(cache)]
+    _print_table(rows, right={3, 4, 5, 6})
+    sizes = {
+        source: housekeeping.parts_bytes(cache, source) for source in housekeeping.sources(cache)
+    }
+    print()
+    _print_table([["SOURCE", "ON DISK"], *([s, _bytes(n)] for s, n in sizes.items())], right={1})
+    print(f"{cache}: {_bytes(sum(sizes.values()))}; snapshots share their parts")
+    return 0
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Print one snapshot; returns 0.
+
+    Raises:
+        UsageError, MissingData, StorageError: no such key, or it is damaged.
+    """
+    document = housekeeping.find(_cache(args), args.key)
+    names = ("key", "origin", "route", "start", "end", "asof", "tag", "rows", "sha256")
+    for name in names:
+        print(f"{name:14}{'-' if document[name] is None else document[name]}")
+    for name in ("fetched_at", "checked_at"):
+        print(f"{name:14}{document[name]} ({_age(document[name])})")
+    print(f"{'client':14}{document['client_version']}")
+    print()
+    rows = [["PERIOD", "DAYS", "ROWS", "SIZE", "ROUTE", "FIRST SEEN", "AGE", "FILE"]]
+    rows += [_part(part) for part in document["parts"]]
+    _print_table(rows, right={1, 2, 3, 6})
+    return 0
+
+
+def run_prune(args: argparse.Namespace) -> int:
+    """Remove old snapshots, parts that none lists and leftovers; returns 0.
+
+    Raises:
+        MissingData: there is no cache.
+        AlreadyRunning: a run is writing to this output root.
+        StorageError: a file cannot be deleted.
+    """
+    cache = _cache(args)
+    if not args.dry_run:
+        planning.hold_output(cache.parent)
+    items = housekeeping.removable(cache, config.stamp(dt.timedelta(days=args.older_than_days)))
+    if not args.dry_run:
+        housekeeping.remove(items)
+    for item in items if args.dry_run else ():
+        print(f"{item.kind:9}{_bytes(item.bytes):>9}  {item.path.relative_to(cache)}")
+    counts = Counter(item.kind for item in items)
+    what = ", ".join(f"{n} {kind} files" for kind, n in sorted(counts.items())) or "nothing"
+    verb = "would remove" if args.dry_run else "removed"
+    print(f"{verb} {what}: {_bytes(sum(item.bytes for item in items))}")
+    return 0
+
+
+def _cache(args: argparse.Namespace) -> Path:
+    root = args.output.absolute() if args.output else config.settings().data_output_dir
+    cache: Path = root / "cache"
+    if not cache.is_dir():
+        raise MissingData(f"no cache in {root}", "give the output root with --output")
+    return cache
+
+
+def _snapshot(document: Mapping[str, Any]) -> list[str]:
+    return [
+        document["key"],
+        document["origin"],
+        document["route"],
+        str(len(document["parts"])),
+        f"{document['rows']:,}",
+        _bytes(sum(part["bytes"] for part in document["parts"])),
+        _age(document["checked_at"]),
+    ]
+
+
+def _part(part: Mapping[str, Any]) -> list[str]:
+    days = f"{len(part['dates'])}{'' if part['whole'] else ' of more'}"
+    return [
+        part["period"],
+        days,
+        f"{part['rows']:,}",
+        _bytes(part["bytes"]),
+        part["route"],
+        part["fetched_at"],
+        _age(part["fetched_at"]),
+        part["file"],
+    ]
+
+
+def _print_table(rows: Sequence[Sequence[str]], right: set[int]) -> None:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            text.rjust(width) if at in right else text.ljust(width)
+            for at, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _age(moment: str) -> str:
+    then = dt.datetime.fromisoformat(moment).astimezone(config.JST).replace(tzinfo=None)
+    hours = (config.now() - then).total_seconds() / 3600
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} d"
+
+
+def _days(text: str) -> int:
+    days = int(text)
+    if not 0 <= days <= 36500:
+        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 36500")
+    return days

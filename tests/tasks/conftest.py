@@ -1,0 +1,38 @@
+"""One small market and one finished build for all tests of the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.tasks.commands import PROJECT, Ended, Home, simulator
+
+MARKET = ("--stocks", "12", "--start", "2024-01-04", "--end", "2024-06-28")
+RANGE = ("--start", "2024-03-01", "--end", "2024-04-12")
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[str]:
+    """A simulated market of half a year; its base URL."""
+    with simulator(*MARKET) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def first_run(api: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Ended]:
+    """The undisturbed build everything is compared with: two chunks, two workers, an empty root.
+
+    It runs in the project's folder, so its ``luigi.cfg`` is in force; the others run elsewhere
+    and have to do without.
+    """
+    home = Home(tmp_path_factory.mktemp("built") / "output", api, PROJECT)
+    return home, home.run("BuildAll", *RANGE, "--workers", "2")
+
+
+@pytest.fixture(scope="session")
+def built(first_run: tuple[Home, Ended]) -> Home:
+    """The root of the first run; not to be written to."""
+    home, ended = first_run
+    assert ended.code == 0, ended.told
+    return home
