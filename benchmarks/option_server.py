@@ -24,7 +24,7 @@ import requests
 from pipeline.api.bulk import list_files
 from pipeline.api.endpoints import endpoint_of
 from pipeline.api.fetch import fetch_range
-from pipeline.api.limits import Pacing, RateLimiter
+from pipeline.api.limits import RateLimiter
 from pipeline.api.session import ApiSession
 from pipeline.market.sessions import TradingCalendar
 from pipeline.simulator import AppOptions, LimitOptions, Market, MarketSpec, SimulatorServer
@@ -41,16 +41,15 @@ def serving(
     *,
     stocks: int,
     latency_ms: float = 0.0,
-    limit_scale: float | None = None,
+    limited: bool = False,
 ) -> Iterator[str]:
-    """The base URL of a server that enforces the Premium limit, ``limit_scale`` times as fast,
-    or none."""
+    """The base URL of a server that enforces the Premium limit, if ``limited``, or none."""
     options = {
         "start": start.isoformat(),
         "end": end.isoformat(),
         "stocks": stocks,
         "latency_ms": latency_ms,
-        "limit_scale": limit_scale,
+        "limited": limited,
     }
     command = [sys.executable, str(Path(__file__).absolute()), json.dumps(options)]
     with subprocess.Popen(
@@ -63,12 +62,9 @@ def serving(
         yield url  # leaving the block closes its standard input
 
 
-def connected(
-    url: str, threads: int, limits: dict[str, int] | None = None, scale: float = 1.0
-) -> ApiSession:
-    """A session; windows of the limiter are ``scale`` times as short as the vendor's."""
-    pacing = Pacing(window_s=60.0 / scale, guard_s=1.0 / scale)
-    limiter = RateLimiter(limits or {}, pacing)
+def connected(url: str, threads: int, limits: dict[str, int] | None = None) -> ApiSession:
+    """A session that keeps to ``limits``, if there are any."""
+    limiter = RateLimiter(limits or {})
     return ApiSession(url, KEY, origin="simulator", limiter=limiter, pool_size=threads)
 
 
@@ -116,14 +112,12 @@ def status_counts(url: str) -> dict[str, int]:
 def _main(text: str) -> None:
     given: dict[str, Any] = json.loads(text)
     start, end = (dt.date.fromisoformat(given[name]) for name in ("start", "end"))
-    scale = given["limit_scale"]
     options = AppOptions(
         # Late enough for every month to be one file.
         now=dt.datetime.combine(end, dt.time(8), dt.UTC) + dt.timedelta(days=40),
         latency_ms=given["latency_ms"],
         cache_bytes=_CACHE_BYTES,
-        limits=LimitOptions() if scale else None,
-        clock_scale=scale or 1.0,
+        limits=LimitOptions() if given["limited"] else None,
     )
     market = Market(MarketSpec(seed=7, stocks=given["stocks"], start=start, end=end))
     server = SimulatorServer(market, options)

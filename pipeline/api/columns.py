@@ -8,9 +8,10 @@ differ, the field says so, and there are two ways to:
 
 - ``required=False``: sent by some plans or in some years only; null where it is not sent.
 - ``kept=False``: checked where it is sent, and no column of our tables. What a bulk file does not
-  have at all must be declared so, or the route would show in the table. Today that is the vendor's
+  have at all must be declared so, or the route would show in the table. That is the vendor's
   restated prices: bulk files lack them, and a stored one is wrong after the next split anyway.
-  The dataset restates by itself, from raw prices and ``AdjFactor``.
+  The dataset restates by itself, from raw prices and ``AdjFactor``. It is also what requests
+  gained lately and files perhaps did not.
 
 How the files write nested fields is not documented: a column per inner key
 (``PubReason.Restricted``) and a JSON object as text are both understood.
@@ -75,9 +76,9 @@ DAILY_BARS: Fields = (
     + _restated("M", required=False)
     + _session_bar("A", required=False)
     + _restated("A", required=False)
-    # Since August 2026.
-    + _numbers("MktCap", required=False)
-    + fields("ExRT", "text", required=False)
+    # Since August 2026. The files that are known are older; nothing of ours reads the two.
+    + fields("MktCap", "number", required=False, kept=False)
+    + fields("ExRT", "text", required=False, kept=False)
 )
 
 TOPIX: Fields = fields("Date", "date") + _numbers("O H L C")

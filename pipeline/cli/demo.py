@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.simulator.spec import FIRST_DATE
 from pipeline.storage.datasets import DatasetStore
 
@@ -43,8 +43,11 @@ def run(args: argparse.Namespace) -> int:
     """Build, print where the dataset is, return Luigi's exit code.
 
     Raises:
+        UsageError: ``--end`` before ``--start``.
         PipelineError: the simulator did not start, or no dataset was made.
     """
+    if args.end < args.start:
+        raise UsageError(f"--end {args.end} is before --start {args.start}", "exchange the dates")
     with _simulator(args) as base_url:
         code = _build(args, base_url)
     if code:

@@ -3,7 +3,8 @@
 Nothing here is real: names say so, every answer carries ``X-Simulator: g5``, and what is built
 from it says ``origin: simulator``.
 
-To add an endpoint: a method of ``Market`` that makes its columns, one row in ``endpoints``.
+To add an endpoint: a method of ``Market`` that makes its columns, one row in ``endpoints``, its
+path in ``files`` when it has bulk files, a call of the official client in that client's test.
 """
 
 from pipeline.simulator.app import AppOptions

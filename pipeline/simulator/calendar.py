@@ -66,6 +66,11 @@ def day_classes(first: date, last: date) -> tuple[DateArray, NDArray[np.object_]
     return days, classes.astype(object)
 
 
+def tokyo_sessions(last: np.datetime64) -> DateArray:
+    """All sessions from 2006 to at least the end of the year of ``last``."""
+    return _xtks_sessions(_year(last))
+
+
 def special_quotation_day(month: np.datetime64) -> np.datetime64:
     """SQ day of a contract month: the second Friday, or the business day before when closed.
 

@@ -41,7 +41,8 @@ SPECIAL_RATES_SINCE = np.datetime64("2022-06-06")
 _TWO_DAYS_SINCE = np.datetime64("2019-07-18")  # of settlement: ex-date one session before
 
 _UNKNOWN_AMOUNT, _CORRECTION, _DELETION = 0.12, 0.06, 0.008
-_COMMEMORATIVE, _SPECIAL, _OUT_OF_SURPLUS = 0.03, 0.03, 0.02
+_COMMEMORATIVE, _OUT_OF_SURPLUS = 0.04, 0.02
+_SPECIAL = (0.035, 0.075)  # overlaps with the commemorative ones
 _SPECIAL_PART = 0.2  # of the dividend
 
 
@@ -125,7 +126,11 @@ def make_notices(
 
 
 def dividend_records(notices: Notices, sessions: DateArray, codes: TextArray) -> Records:
-    """Records of ``/fins/dividend``."""
+    """Records of ``/fins/dividend``.
+
+    Args:
+        sessions: all sessions from before the first record date to after the last one.
+    """
     number = _numbers(notices, notices.day, notices.step)
     first = _numbers(notices, notices.first_day, np.zeros_like(notices.step))
     hour = np.maximum(notices.minute // 60 + 1, 12)  # delivered on the hour, from 12 to 19
@@ -173,8 +178,7 @@ def _extras(rows: Notices, known: BoolArray) -> Columns:
     """Distributions out of surplus, commemorative and special parts; most are not set."""
     surplus = (rows.luck > 1 - _OUT_OF_SURPLUS) & (rows.day >= DISTRIBUTIONS_SINCE)
     commemorative = rows.luck < _COMMEMORATIVE
-    special = (rows.luck < _SPECIAL + 0.005) & ((rows.luck >= _COMMEMORATIVE) | (rows.luck < 0.005))
-    commemorative |= special & (rows.luck < 0.005)
+    special = (rows.luck >= _SPECIAL[0]) & (rows.luck < _SPECIAL[1])
     told = rows.day >= SPECIAL_RATES_SINCE
     part = np.round(_SPECIAL_PART * rows.rate, 2)
     kinds = np.array(["0", "1", "2", "3"], dtype=object)

@@ -157,8 +157,7 @@ class FileCatalog:
         fields = sent_fields(endpoint, self._viewer)
         if endpoint.path != "/equities/bars/daily":
             return fields
-        restated = {"MktCap", "ExRT"}  # joined the API later
-        return [f for f in fields if f.name not in restated and not _is_adjusted(f.name)]
+        return [field for field in fields if not _is_adjusted(field.name)]
 
     def _candidates(self, endpoint: Endpoint) -> Iterator[BulkFile]:
         now, today = self._viewer.now, self._viewer.today

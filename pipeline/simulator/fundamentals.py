@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.simulator.accounts import Ledger
 from pipeline.simulator.agenda import last_session, make_agenda
+from pipeline.simulator.calendar import tokyo_sessions
 from pipeline.simulator.disclosures import Discloser, Disclosures
 from pipeline.simulator.dividends import Notices, dividend_records, make_notices
 from pipeline.simulator.schedules import ScheduleBook, Schedules, make_schedules
@@ -63,7 +64,7 @@ def make_fundamentals(market: Market) -> Fundamentals:
     return Fundamentals(
         disclosures=told,
         summary=summary_records(told, companies, issues.code),
-        dividends=dividend_records(noticed, sessions, issues.code),
+        dividends=dividend_records(noticed, tokyo_sessions(sessions[-1]), issues.code),
         schedules=ScheduleBook(plans, issues.code, market.names, market.english_names),
         valuation=ValuationBook(told, sessions, market.split),
     )

@@ -47,16 +47,14 @@ def _session(market: Market, t: int) -> Columns:
     yesterday = market.universe.sessions[t - 1] if t else None
     rng = stream(market.spec.seed, "futures", int(day.astype(np.int64)))
     parts = []
-    for number, product in enumerate(PRODUCTS):
+    for product, wave in zip(PRODUCTS, _waves(market, t).tolist(), strict=True):
         normal, uniform = rng.standard_normal((8, _WIDTH)), rng.random(_WIDTH)
         contracts = listed_contracts(product, day)
         if not contracts:
             continue
         before = () if yesterday is None else listed_contracts(product, yesterday)
         parts.append(
-            _product(
-                market, t, number, contracts, first_sessions(contracts, before), normal, uniform
-            )
+            _product(market, t, wave, contracts, first_sessions(contracts, before), normal, uniform)
         )
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.argsort(rows["Code"].astype("U9"), kind="stable")
@@ -73,7 +71,7 @@ def _session(market: Market, t: int) -> Columns:
 def _product(
     market: Market,
     t: int,
-    number: int,
+    wave: float,
     contracts: tuple[Contract, ...],
     is_new: BoolArray,
     normal: FloatArray,
@@ -92,7 +90,7 @@ def _product(
     day_open = opening * carry * (1 + _BASIS * noise[3])
     reach = _QUIET_VOL * np.abs(noise[4:8])
     popularity = _popularity(contracts, day)
-    interest = np.rint(product.interest * popularity * np.exp(0.15 * _wave(market, t, number)))
+    interest = np.rint(product.interest * popularity * np.exp(0.15 * wave))
     volume = np.rint(interest * 0.25 * np.exp(0.4 * noise[5]))
     traded = volume >= 1
     by_night = traded & ~is_new & (uniform[:n] < np.minimum(1.0, volume / 20 + 0.2))
@@ -175,16 +173,17 @@ def _central(contracts: tuple[Contract, ...], day: np.datetime64) -> int:
     return 1 if left < _ROLL_SESSIONS and len(contracts) > 1 else 0
 
 
-def _wave(market: Market, t: int, number: int) -> float:
-    """A slow noise about normal."""
+def _waves(market: Market, t: int) -> FloatArray:
+    """A slow noise about normal per product."""
     first = max(t - _WAVE_SESSIONS + 1, 0)
     draws = [
         stream(
             market.spec.seed, "interest", int(market.universe.sessions[u].astype(np.int64))
-        ).standard_normal(len(PRODUCTS))[number]
+        ).standard_normal(len(PRODUCTS))
         for u in range(first, t + 1)
     ]
-    return float(np.sum(draws) / np.sqrt(_WAVE_SESSIONS))
+    waves: FloatArray = np.sum(draws, axis=0) / np.sqrt(_WAVE_SESSIONS)
+    return waves
 
 
 def _bar(

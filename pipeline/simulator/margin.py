@@ -37,6 +37,7 @@ _FOLLOWS = (-1.6, 1.2)  # reaction of the log target to a day's log return
 _REVERSION, _NOISE = 0.03, 0.10
 _PACE, _OF_VOLUME = 0.15, 0.2
 _HAZARD, _VIOLENT, _VIOLENT_HAZARD = 0.0006, 0.28, 0.15
+_SOME_AT_ANY_SIZE = 0.12  # designations per session that even a small market has
 _ESCALATION, _SHORTEST, _MEAN_LENGTH = 0.025, 5, 18
 
 
@@ -51,7 +52,7 @@ class MarginTape:
     def __init__(self, spec: MarketSpec, universe: Universe, tape: PriceTape) -> None:
         shape = universe.listed.shape
         self._seed, self._universe, self._tape = spec.seed, universe, tape
-        self._hazard = max(_HAZARD, 0.05 / spec.stocks)
+        self._hazard = max(_HAZARD, _SOME_AT_ANY_SIZE / spec.stocks)
         self.balance: NDArray[np.int32] = np.zeros((2, *shape), dtype=np.int32)
         self.designation: CodeArray = np.zeros(shape, dtype=np.int8)
         n = shape[1]

@@ -27,7 +27,7 @@ from pipeline.market.periods import Period
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, replace_symlink, replacing
 from pipeline.storage.chunks import ChunkStore, Clock, Document, utc_now
-from pipeline.storage.parquet import Layout, RowGroupWriter, file_sha256
+from pipeline.storage.parquet import RowGroupWriter, file_sha256, layout_of
 
 KEPT = 3
 
@@ -163,7 +163,8 @@ def copy_row_groups(chunk_files: Sequence[Path], target: Path, what: str) -> Non
     Raises:
         StorageError: a file is damaged, or its rows do not follow those before.
     """
-    with RowGroupWriter(target, _schema_of(chunk_files[0]), Layout(), what) as writer:
+    first = chunk_files[0]
+    with RowGroupWriter(target, _schema_of(first), layout_of(first), what) as writer:
         for path in chunk_files:
             for rows in _row_groups(path):
                 writer.write(rows)

@@ -161,6 +161,18 @@ class RowGroupWriter:
         )
 
 
+def layout_of(path: Path) -> Layout:
+    """The layout a file was written with, as far as its footer shows: for a copy of it."""
+    metadata = pq.read_metadata(path)
+    if not metadata.num_row_groups:
+        return Layout()
+    group = metadata.row_group(0)
+    columns = [group.column(i) for i in range(metadata.num_columns)]
+    coded = {c.path_in_schema for c in columns if c.has_dictionary_page}
+    floats = {c.path_in_schema for c in columns if c.physical_type in {"FLOAT", "DOUBLE"}}
+    return Layout(repeating=frozenset(coded & floats))
+
+
 def file_sha256(path: Path) -> str:
     """sha256 of a file's bytes, in hex."""
     with path.open("rb") as file:

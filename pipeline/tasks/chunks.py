@@ -34,6 +34,7 @@ from pipeline.tasks import config, logs, planning
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import load_calendar, sources_of, unavailable
 from pipeline.tasks.parameters import Day, Switch
+from pipeline.tasks.kernels import compiled_once
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.progress import Reporter
 from pipeline.tasks.snapshots import FetchSource
@@ -119,7 +120,8 @@ class BuildChunk(luigi.Task):
         with store.build(order, Layout(repeating=catalog.repeating_columns())) as writer:
             market = inputs.market()
             report(1, 2 + len(months))
-            base = matrix.base_values(market, days, threads)
+            with compiled_once(settings.data_output_dir):
+                base = matrix.base_values(market, days, threads)
             report(2, 2 + len(months))
             for step, (start, stop) in enumerate(months, 3):
                 writer.write(matrix.rows(market, base, days, start, stop, threads))

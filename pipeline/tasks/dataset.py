@@ -20,8 +20,6 @@ class MergeChunks(OverChunks):
     Complete when the latest dataset was merged from the present builds of exactly these chunks.
     """
 
-    priority = 3000
-
     def requires(self) -> ValidateSchema:
         return ValidateSchema(**self.param_kwargs)
 

@@ -23,8 +23,6 @@ class ValidateSchema(OverChunks):
     chunk that fails is marked ``failed_schema_mismatch``, so the next run builds it again.
     """
 
-    priority = 2000
-
     def requires(self) -> list[BuildChunk]:
         return self.chunks()
 

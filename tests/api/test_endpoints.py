@@ -143,6 +143,16 @@ def test_plans_are_ordered_and_limited() -> None:
     assert endpoint_of("fin_summary").budgets == ("plan", "fins/summary")
 
 
+def test_files_need_light_and_the_plan_of_their_endpoint() -> None:
+    """The calendar's file is for all."""
+    smallest = {
+        source: next(plan for plan in PLANS if endpoint_of(source).has_files(plan))
+        for source in ("trading_calendar", "daily_bars", "index_option", "futures")
+    }
+    assert list(smallest.values()) == ["free", "light", "standard", "premium"]
+    assert endpoint_of("index_option").file_stem == "derivatives_bars_daily_options_225"
+
+
 def test_an_unknown_source_is_refused() -> None:
     """The error lists the known ones."""
     with pytest.raises(UsageError, match=r"source 'bars': unknown; .*daily_bars"):

@@ -1,18 +1,27 @@
-"""The API layer against the simulator: the same tables whatever the page size."""
+"""The API layer against the simulator: the same tables whatever the page size and the route."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from pipeline.api.endpoints import endpoint_of
+from pipeline.api.bulk import download, list_files, read_csv
+from pipeline.api.decode import Decoder
+from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
+from pipeline.api.faults import RetryPolicy
 from pipeline.api.fetch import collect_dates, fetch_range
+from pipeline.api.files import find_files
+from pipeline.api.rows import ordered
+from pipeline.api.session import ApiSession
 from pipeline.errors import ApiError, UsageError
 from pipeline.market.sessions import TradingCalendar
-from pipeline.simulator import AppOptions, Market, MarketSpec, serving
+from pipeline.simulator import AppOptions, Fault, Market, MarketSpec, serving
 from tests.api.fakes import KEY, session_to
 
 FIRST, LAST = dt.date(2024, 1, 4), dt.date(2024, 1, 19)
@@ -72,3 +81,83 @@ def test_a_smaller_plan_is_told_so(market: Market) -> None:
             collect_dates(session, endpoint_of("index_option"), [LAST], 1)
         assert caught.value.status == 403
         assert session.requests_sent == 1
+
+
+MONTHS = dt.date(2026, 7, 28), dt.date(2026, 9, 8)  # three of them, the last one still open
+
+
+@pytest.fixture(scope="module")
+def recent() -> Market:
+    return Market(MarketSpec(seed=7, stocks=40, start=MONTHS[0], end=MONTHS[1]))
+
+
+@pytest.fixture(scope="module", params=["standard", "premium"])
+def recent_url(recent: Market, request: pytest.FixtureRequest) -> Iterator[str]:
+    with serving(recent, AppOptions(api_key=KEY, plan=request.param)) as url:
+        yield url + "#" + request.param
+
+
+def asked(session: ApiSession, endpoint: Endpoint) -> pa.Table:
+    """All rows by requests."""
+    if endpoint.one_file:
+        return fetch_range(session, endpoint)
+    if endpoint.query == "range":
+        return fetch_range(session, endpoint, *MONTHS)
+    days = [MONTHS[0] + dt.timedelta(n) for n in range((MONTHS[1] - MONTHS[0]).days + 1)]
+    if endpoint.query == "session":
+        calendar = fetch_range(session, endpoint_of("trading_calendar"))
+        trading = TradingCalendar.from_table(calendar)
+        days = trading.between(*(np.datetime64(day) for day in MONTHS)).tolist()
+    return collect_dates(session, endpoint, days, 4)
+
+
+def within(tables: Iterable[pa.Table], endpoint: Endpoint) -> pa.Table:
+    """The rows of all files that are dated in the months."""
+    table = ordered(pa.concat_tables(tables), endpoint)
+    if endpoint.one_file:
+        return table
+    dates = table[endpoint.date_field]
+    first, last = (pa.scalar(day) for day in MONTHS)
+    return table.filter(pc.and_(pc.greater_equal(dates, first), pc.less_equal(dates, last)))
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda row: row.source)
+def test_each_route_gives_the_same_table(
+    recent_url: str, tmp_path: Path, endpoint: Endpoint
+) -> None:
+    """Closed months, the days of the open one, and fields that are younger than the files; and
+    none where the plan has none."""
+    url, _, plan = recent_url.partition("#")
+    with session_to(url, origin="simulator") as session:
+        if not endpoint.has_files(plan):  # type: ignore[arg-type]
+            with pytest.raises(ApiError, match="HTTP 403"):
+                list_files(session, endpoint, *MONTHS)
+            return
+        table = asked(session, endpoint)
+        files = list_files(session, endpoint, *MONTHS)
+        for file in files:
+            download(session, file, tmp_path / file.key)
+    assert table.num_rows > 0
+    decoder = Decoder(endpoint)
+    downloaded = [read_csv(tmp_path / file.key, endpoint, decoder) for file in files]
+    assert within(downloaded, endpoint).equals(table)
+    found = find_files(tmp_path, endpoint, *MONTHS)
+    assert list(found.values()) == [tmp_path / file.key for file in files]
+
+
+def test_a_broken_delivery_of_files_ends_well(recent: Market, tmp_path: Path) -> None:
+    """Expired URLs, cut bodies and truncated files: a few more requests, the same file."""
+    endpoint = endpoint_of("daily_bars")
+    faults = tuple(
+        Fault(kind, rate=0.2, path="/_files/*")
+        for kind in ("expired-url", "truncated-gzip", "truncated-body", "reset", "503")
+    )
+    with (
+        serving(recent, AppOptions(api_key=KEY, faults=faults)) as url,
+        session_to(url, origin="simulator", policy=RetryPolicy(attempts=20)) as session,
+    ):
+        for file in list_files(session, endpoint, *MONTHS):
+            path = tmp_path / file.key
+            download(session, file, path)
+            assert path.stat().st_size == file.size
+            assert read_csv(path, endpoint).num_rows > 0

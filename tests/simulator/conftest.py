@@ -28,3 +28,9 @@ def bars(market: Market) -> dict[str, np.ndarray]:
 def listed(market: Market) -> dict[str, np.ndarray]:
     """All master records of the market."""
     return market.rows("listed", START, END)
+
+
+@pytest.fixture(scope="session")
+def recent() -> Market:
+    """A market of 2026: daily margin balances, disclosures at once, the newest fields."""
+    return Market(MarketSpec(seed=5, stocks=30, start=date(2026, 1, 5), end=date(2026, 10, 30)))

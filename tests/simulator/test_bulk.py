@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 from datetime import datetime, timedelta
 from time import sleep
 
@@ -57,19 +58,18 @@ def records(packed):
     return list(csv.DictReader(io.StringIO(gzip.decompress(packed).decode())))
 
 
-def as_cells(row):
-    """An API row as the texts of a CSV line, numbers as floats."""
-    return {name: "" if value in (None, "") else str(value) for name, value in row.items()}
+def cells(row):
+    """A row of the API or of a file, as comparable texts."""
+    return [_cell(value) for value in row.values()]
 
 
-def comparable(row):
-    cells = {}
-    for name, text in row.items():
-        try:
-            cells[name] = float(text)
-        except ValueError:
-            cells[name] = text
-    return cells
+def _cell(value):
+    if isinstance(value, dict):
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return str(float(value))
+    except (TypeError, ValueError):
+        return value or ""
 
 
 # -- which files there are ---------------------------------------------------------------------
@@ -200,29 +200,36 @@ def test_a_rewritten_file_has_another_size_or_time(market):
 # -- what is inside ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [MASTER, BARS, TOPIX, OPTIONS])
+@pytest.mark.parametrize("path", sorted(set(ENDPOINTS) - {CALENDAR}))
 def test_a_month_holds_the_rows_of_its_days(client, path):
     """The same values as the API's; a missing one is an empty cell."""
+    by_range = path in (TOPIX, "/equities/investor-types")
+    asked = "disc_date" if path == "/markets/short-sale-report" else "date"
     month = records(fetch(client, endpoint=path, date="202106"))
-    days = sorted({row["Date"] for row in month})
-    assert len(days) == 22
-    for day in (days[0], days[10], days[-1]):
-        params = {"from_": day, "to": day} if path == TOPIX else {"date": day}
-        expected = client.rows(path, **params)
-        found = [row for row in month if row["Date"] == day]
-        if path == BARS:
-            expected = [{name: row[name] for name in WITHOUT_ADJUSTED} for row in expected]
-        assert list(found[0]) == list(expected[0])
-        assert [comparable(row) for row in found] == [comparable(as_cells(row)) for row in expected]
+    field = next(name for name in ("Date", "PubDate", "DiscDate") if name in month[0])
+    days = sorted({row[field] for row in month})
+    for day in {days[0], days[len(days) // 2], days[-1]}:
+        expected = client.rows(path, **({"from_": day, "to": day} if by_range else {asked: day}))
+        found = [row for row in month if row[field] == day]
+        names = WITHOUT_ADJUSTED if path == BARS else list(expected[0])
+        assert list(found[0]) == names
+        assert sorted(map(cells, found)) == sorted(
+            cells({name: row[name] for name in names}) for row in expected
+        )
 
 
 def test_files_of_daily_bars_have_29_columns_or_fewer(market):
-    """No adjusted ones, and none that joined the API later; below Premium no half days."""
-    for plan, now, count in (("premium", "2026-08-10T08:00", 27), ("light", None, 11)):
-        with serve(market, plan=plan, now=at(now) if now else None) as base_url:
+    """No adjusted ones; two since August 2026 only; below Premium no half days."""
+    added = ["MktCap", "ExRT"]
+    for plan, now, expected in (
+        ("premium", "2026-08-10T08:00", WITHOUT_ADJUSTED + added),
+        ("premium", "2026-07-10T08:00", WITHOUT_ADJUSTED),
+        ("light", "2026-08-10T08:00", WITHOUT_ADJUSTED[:11] + added),
+    ):
+        with serve(market, plan=plan, now=at(now)) as base_url:
             packed = fetch(Client(base_url), endpoint=BARS, date="202205")
-        names = gzip.decompress(packed).split(b"\n", 1)[0].decode().split(",")
-        assert names == WITHOUT_ADJUSTED[:count]
+        assert gzip.decompress(packed).split(b"\n", 1)[0].decode().split(",") == expected
+    assert len(WITHOUT_ADJUSTED + added) == 29
 
 
 def test_texts_keep_their_zeros_and_rows_their_order(client):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import pytest
 
+from pipeline.simulator import Market, MarketSpec
 from pipeline.simulator.cursor import Cursor, Cursors, added_rows
 from pipeline.simulator.endpoints import ENDPOINTS, Endpoint, Field
 from pipeline.simulator.publication import AFTER_CLOSE, JST
@@ -15,6 +16,7 @@ from tests.simulator.clients import Client, at, serve
 
 SUMMARY = "/fins/summary"
 TODAY = "2021-06-01"
+REAL = ENDPOINTS[SUMMARY]
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +67,26 @@ def test_a_later_answer_holds_only_what_was_added(market):
         assert evening["data"] == []
         # A cursor knows its date.
         assert body(client, cursor=noon["cursor"])["data"] == whole
+
+
+def test_the_answers_of_a_day_add_up_to_its_disclosures(monkeypatch):
+    """The real endpoint after its change to real time, polled through a busy day."""
+    monkeypatch.setitem(ENDPOINTS, SUMMARY, REAL)
+    market = Market(MarketSpec(11, 60, date(2026, 1, 5), date(2026, 8, 31)))
+    with serve(market) as base_url:
+        client = Client(base_url)
+        days = [client.rows(SUMMARY, date=f"2026-08-{day}") for day in range(10, 15)]
+    whole = max(days, key=lambda rows: len({row["DiscTime"] for row in rows}))
+    day, rows, cursor, steps = whole[0]["DiscDate"], [], {}, []
+    moments = sorted({row["DiscTime"] for row in whole})
+    for moment in ["06:00:00", *moments, "23:30:00"]:
+        with serve(market, now=at(f"{day}T{moment}") + timedelta(minutes=5)) as base_url:
+            answer = body(Client(base_url), date=day, **cursor)
+        rows += answer["data"]
+        steps.append(len(answer["data"]))
+        cursor = {"cursor": answer["cursor"]}
+    assert sum(step > 0 for step in steps) > 1
+    assert sorted(row["DiscNo"] for row in rows) == [row["DiscNo"] for row in whole]
 
 
 def test_only_today_has_a_cursor(market):

@@ -19,7 +19,7 @@ from pipeline.errors import MissingData, SchemaMismatch, StorageError, UsageErro
 from pipeline.storage import datasets
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore, copy_row_groups
-from pipeline.storage.parquet import file_sha256
+from pipeline.storage.parquet import Layout, RowGroupWriter, file_sha256, layout_of
 from tests.storage.builders import COLUMNS, NOW, build, clock, january, leftovers, rows
 
 JANUARY, FEBRUARY, APRIL = january(6, 7), [dt.date(2020, 2, 3)], [dt.date(2020, 4, 1)]
@@ -277,3 +277,24 @@ def test_merging_is_concatenation(tmp_path_factory, found):
     assert merged.equals(expected)
     assert merged.schema.equals(expected.schema, check_metadata=True)
     assert pq.ParquetFile(made.path).num_row_groups == sum(bool(t.num_rows) for t in tables)
+
+
+def test_a_copy_keeps_the_encoding_of_its_source(tmp_path):
+    """A merged dataset is not larger than its chunks because values that repeat lost their
+    dictionary."""
+    day = [dt.date(2020, 1, 6)] * 500
+    table = pa.table(
+        {
+            "Date": pa.array(day, pa.date32()),
+            "Code": [f"{1000 + i}0" for i in range(500)],
+            "same": pa.array([float(i % 3) for i in range(500)], pa.float32()),
+            "other": pa.array([i * 0.37 for i in range(500)], pa.float32()),
+        }
+    )
+    source, target = tmp_path / "source.parquet", tmp_path / "target.parquet"
+    layout = Layout(repeating=frozenset({"same"}))
+    with RowGroupWriter(source, table.schema, layout, "source") as writer:
+        writer.write(table)
+    copy_row_groups([source], target, "target")
+    assert layout_of(source) == layout == layout_of(target)
+    assert target.read_bytes() == source.read_bytes()

@@ -30,6 +30,7 @@ EVERYTHING = (
     *("cache", "chunks", "validation", "datasets"),
     *("ml_dataset_latest_full.parquet", "ml_dataset_latest_metadata.json"),
 )
+NOBODY = "http://127.0.0.1:9/v2"  # a base URL of this machine where nobody answers
 NOW = "2024-06-29T09:00"
 
 #: Settings of whoever runs the tests are none of theirs.
@@ -97,11 +98,13 @@ class Home:
     def dataset(self) -> Dataset | None:
         return DatasetStore(self.root).latest()
 
-    def dataset_sha(self) -> str:
+    def dataset_path(self) -> Path:
         dataset = self.dataset()
         assert dataset is not None
-        assert dataset.metadata["dataset_hash"] == sha(dataset.path)
-        return sha(dataset.path)
+        return dataset.path
+
+    def dataset_sha(self) -> str:
+        return sha(self.dataset_path())
 
     def log(self) -> str:
         path = self.root / "logs" / "g5.log"

@@ -31,15 +31,13 @@ def test_one_command_builds_two_chunks_and_a_dataset(first_run: tuple[Home, Ende
 
 def test_the_dataset_is_the_sorted_sum_of_its_chunks(built: Home) -> None:
     """Every row once, by Date and Code; the columns of the catalogue; nothing outside the range."""
-    dataset = built.dataset()
-    assert dataset is not None
-    table = pq.read_table(dataset.path)
+    table = pq.read_table(built.dataset_path())
     assert table.column_names == catalog.column_schema().names
     chunks = [pq.read_table(built.chunks.parquet_path(chunk)) for chunk in built.chunks.ids()]
     assert table.equals(pa.concat_tables(chunks))
     keys = list(zip(table["Date"].to_pylist(), table["Code"].to_pylist(), strict=True))
     assert keys == sorted(set(keys))
-    days = dates_of(dataset.path)
+    days = dates_of(built.dataset_path())
     assert (days[0], days[-1], len(days)) == ("2024-03-01", "2024-04-12", 30)
     assert np.isfinite(pc.mean(table["ret_prev_1d"]).as_py())
 
