@@ -87,7 +87,8 @@ class Transfer:
             raise Transient(broken(error)) from None
         except OSError as error:
             raise StorageError(
-                f"{self._partial}: cannot be written: {error.strerror}", "free some disk space"
+                f"{self._partial}: cannot be written: {error.strerror}",
+                "check the disk and the folder, then run again",
             ) from error
 
     def _keep(self, response: requests.Response, have: int) -> None:

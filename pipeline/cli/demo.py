@@ -76,7 +76,9 @@ def _simulator(args: argparse.Namespace) -> Iterator[str]:
         *("--stocks", str(args.stocks), "--seed", str(args.seed)),
     ]
     environment = os.environ | {"G5_SIM_API_KEY": _KEY}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+    with subprocess.Popen(  # noqa: S603  (our own command)
+        command, stdout=subprocess.PIPE, text=True, env=environment
+    ) as server:
         try:
             base_url = server.stdout.readline().strip() if server.stdout else ""
             if not base_url:
@@ -106,7 +108,7 @@ def _build(args: argparse.Namespace, base_url: str) -> int:
 
 def _call(command: Sequence[str], environment: dict[str, str]) -> int:
     """Exit code of a command; an interrupt reaches it too, and it is waited for."""
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603  (our own command)
         try:
             return process.wait()
         except KeyboardInterrupt:

@@ -23,7 +23,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "regenerate-manifest", help="write the schema manifest from the catalogue or a chunk"
     )
     parser.add_argument("--version", required=True, help="new version, X.Y.Z")
-    parser.add_argument("--reference-chunk", type=Path, help="take the columns of this Parquet file")
+    parser.add_argument(
+        "--reference-chunk", type=Path, help="take the columns of this Parquet file"
+    )
     parser.add_argument("--output", type=Path, help="default: the project's own manifest")
     parser.add_argument(
         "--overwrite", action="store_true", help="also replace the same or a higher version"

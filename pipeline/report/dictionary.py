@@ -15,8 +15,10 @@ def markdown() -> str:
     lines = [
         "# Data dictionary",
         "",
-        f"{len(features())} base columns, {len(column_schema()) - 2} feature columns in all, and "
-        "the keys `Date` and `Code`. Generated from the catalogue by `g5 dictionary`; do not edit.",
+        (
+            f"{len(features())} base columns, {len(column_schema()) - 2} feature columns in all, and "
+            "the keys `Date` and `Code`. Generated from the catalogue by `g5 dictionary`; do not edit."
+        ),
         "",
     ]
     for family, members in groupby(features(), key=lambda feature: feature.family):
@@ -33,7 +35,12 @@ def markdown() -> str:
             )  # fmt: skip
             lines.append(_row(cells))
         lines.append("")
-    lines += ["## Transforms", "", "| suffix | definition | type | null when |", "|---|---|---|---|"]
+    lines += [
+        "## Transforms",
+        "",
+        "| suffix | definition | type | null when |",
+        "|---|---|---|---|",
+    ]
     lines += [_row((f"`{t.suffix}`", t.formula, t.dtype, t.null_rule)) for t in TRANSFORMS]
     by_class: dict[str, list[str]] = {}
     for f in features():

@@ -13,7 +13,6 @@ import hashlib
 import re
 import uuid
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,15 +91,16 @@ class Spool:
             return reader.read_all()
 
     def drop(self, dates: Iterable[str]) -> None:
-        """Forget days, every file of them."""
+        """Forget days, every file of them.
+
+        The folder stays although it may be empty: other threads may be about to write into it.
+        """
         gone = set(dates)
         if not gone:
             return
         for entry in entries(self.folder):
             if entry.origin == self.origin and entry.date in gone:
                 entry.path.unlink(missing_ok=True)
-        with suppress(OSError):
-            self.folder.rmdir()  # when it is empty
 
 
 def entries(folder: Path) -> list[Spooled]:

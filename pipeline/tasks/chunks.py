@@ -33,8 +33,8 @@ from pipeline.storage.snapshots import SnapshotStore, snapshot_key
 from pipeline.tasks import config, logs, planning
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import load_calendar, sources_of, unavailable
-from pipeline.tasks.parameters import Day, Switch
 from pipeline.tasks.kernels import compiled_once
+from pipeline.tasks.parameters import Day, Switch
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.progress import Reporter
 from pipeline.tasks.snapshots import FetchSource

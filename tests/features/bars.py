@@ -74,7 +74,8 @@ def market_of(bars: Bars, n_out: int) -> Any:
 def assert_declared(family: ModuleType) -> None:
     """The family returns exactly its declared columns, in float64 of shape (lines, n_out)."""
     values = family.compute(market_of(random_bars(2, 40, seed=1), n_out=7))
-    assert list(values) and set(values) == {feature.name for feature in family.FEATURES}
+    assert list(values)
+    assert set(values) == {feature.name for feature in family.FEATURES}
     assert {x.shape for x in values.values()} == {(2, 7)}
     assert {x.dtype for x in values.values()} == {np.dtype(np.float64)}
 

@@ -121,15 +121,16 @@ def test_share_counts_are_those_behind_the_market_value(market, summaries, bars)
     """ShOutFY times the close of the day is MktCap, before and after splits."""
     price = dict(zip(zip(bars["Date"], bars["Code"], strict=True), bars["C"], strict=True))
     value = dict(zip(zip(bars["Date"], bars["Code"], strict=True), bars["MktCap"], strict=True))
-    checked = 0
+    hits = []
     for row in statements(summaries):
         cell = row["DiscDate"], row["Code"]
-        if row["RetroRst"] == "true" or not value.get(cell, np.nan) > 0:
-            continue
-        if (int(row["ShOutFY"]) * price[cell] / 1e6) == pytest.approx(value[cell], abs=0.51):
-            checked += 1
-    # A correction repeats the count of its statement, maybe from before a split.
-    assert checked > 0.97 * sum(1 for r in statements(summaries) if r["RetroRst"] == "false") * 0.9
+        # A correction repeats the count of its statement; it tells no forecasts.
+        first = row["FSales"] or row["NxFSales"] or row["FNCSales"] or row["NxFNCSales"]
+        if first and value.get(cell, np.nan) > 0:
+            told = int(row["ShOutFY"]) * price[cell] / 1e6
+            hits.append(told == pytest.approx(value[cell], abs=0.51))
+    assert len(hits) > 100
+    assert all(hits)
 
 
 def test_a_disclosure_is_delivered_in_the_evening(market, summaries):
@@ -163,11 +164,14 @@ def test_four_fields_were_added_in_september_2026(recent):
     """They come with the clock, and are told by the disclosures since."""
     (*_, row) = rows(recent, PATH, now="2026-09-13T20:00", date="2026-08-07")
     assert len(row) == 107
-    found = rows(recent, PATH, date="2026-10-14") + rows(recent, PATH, date="2026-08-07")
-    assert all(len(row) == 111 for row in found)
-    assert all(not row["ShEq"] for row in found if row["DiscDate"] < "2026-09-14")
-    later = rows(recent, PATH, code=found[0]["Code"])
-    assert later
+    (row, *_) = rows(recent, PATH, date="2026-08-07")
+    assert len(row) == 111
+    columns = recent.rows("fin_summary", date(2026, 8, 1), date(2026, 10, 30))
+    statement = np.char.count(columns["DocType"].astype(str), "FinancialStatements") > 0
+    since = columns["DiscDate"] >= "2026-09-14"
+    told = (columns["ShEq"] != "") | (columns["NCShEq"] != "")
+    assert (told == (statement & since)).all()
+    assert told.any()
 
 
 @pytest.fixture(scope="module")
