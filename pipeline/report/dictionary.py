@@ -15,10 +15,9 @@ def markdown() -> str:
     lines = [
         "# Data dictionary",
         "",
-        (
-            f"{len(features())} base columns, {len(column_schema()) - 2} feature columns in all, and "
-            "the keys `Date` and `Code`. Generated from the catalogue by `g5 dictionary`; do not edit."
-        ),
+        f"{len(features())} base columns, {len(column_schema()) - 2} feature columns in all,",
+        "and the keys `Date` and `Code`.",
+        "Generated from the catalogue by `g5 dictionary`; do not edit.",
         "",
     ]
     for family, members in groupby(features(), key=lambda feature: feature.family):

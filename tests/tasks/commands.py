@@ -71,12 +71,16 @@ class Home:
         return replace(self, environment=self.environment | changes)
 
     def copy(self, root: Path, *parts: str) -> Home:
-        """Another root with these parts of the tree. Files are shared: nothing writes in place."""
-        for part in parts:
+        """Another root with these parts of the tree. Files are shared: nothing writes in place.
+
+        The kernels are compiled by now; the marks that say so go along.
+        """
+        marks = [f"run/{mark.name}" for mark in (self.root / "run").glob("kernels-*")]
+        for part in (*parts, *marks):
             if (self.root / part).is_dir():
                 shutil.copytree(self.root / part, root / part, symlinks=True, copy_function=os.link)
             else:
-                root.mkdir(parents=True, exist_ok=True)
+                (root / part).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(self.root / part, root / part, follow_symlinks=False)
         return replace(self, root=root, folder=root.parent)
 

@@ -112,6 +112,8 @@ def test_a_rebuild_survives_a_kill(built: Home, tmp_path: Path) -> None:
     days = dates_of(home.dataset_path())
     assert (days[0], days[-1]) == ("2024-02-26", "2024-04-12")
     assert since_march(home.dataset_path()).equals(since_march(built.dataset_path()))
+    # One worker or two: the same bytes.
+    assert home.statuses()["2024Q2"]["parquet_sha256"] == old["2024Q2"]["parquet_sha256"]
 
 
 @pytest.mark.slow
