@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.features import kernels, order, regression
-from pipeline.features.spec import Feature, FloatArray, Scope
+from pipeline.features.spec import AFTER_CLOSE, BARS, CLOSE, Feature, FloatArray, Scope
 from pipeline.market.data import Market
 from pipeline.market.panel import Panel
 
@@ -19,8 +19,6 @@ SCOPE: Scope = "line"
 
 _WINDOWS = (5, 10, 20, 30, 60)
 
-_CLOSE = "eq-bars-daily.C,Vo,AdjFactor"
-_BARS = "eq-bars-daily.O,H,L,C,Vo,AdjFactor"
 
 _NO_CLOSE = "fewer than {w} listed columns or p null"
 _NO_TRADES = "fewer than {need} traded days in the window"
@@ -47,7 +45,7 @@ class _Stem:
     null_rule: str
     check: str
     unit: str = "ratio"
-    inputs: str = _CLOSE
+    inputs: str = CLOSE
     extra: int = 0
 
     def over(self, window: int) -> Feature:
@@ -59,7 +57,7 @@ class _Stem:
             formula=self.formula.format(**words),
             inputs=self.inputs,
             lookback=window - 1 + self.extra,
-            available="T 16:30 JST; own value of T allowed in row T",
+            available=AFTER_CLOSE,
             dtype="float32",
             unit=self.unit,
             null_rule=self.null_rule.format(**words),
@@ -105,14 +103,14 @@ _STEMS = (
         formula="max(h_u, u in [T-{back}..T])/p_T, traded days, at least {need}",
         null_rule=_NO_TRADES,
         check="qlib Alpha158 MAX{w}",
-        inputs=_BARS,
+        inputs=BARS,
     ),
     _Stem(
         name="low_min_ratio",
         formula="min(l_u, u in [T-{back}..T])/p_T, traded days, at least {need}",
         null_rule=_NO_TRADES,
         check="qlib Alpha158 MIN{w}",
-        inputs=_BARS,
+        inputs=BARS,
     ),
     *(
         _Stem(
@@ -144,7 +142,7 @@ _STEMS = (
         ),
         null_rule="fewer than {need} traded days or zero range",
         check="qlib Alpha158 RSV{w}; TA-Lib STOCHF fastK/100, WILLR = 100*(x-1)",
-        inputs=_BARS,
+        inputs=BARS,
     ),
     _Stem(
         name="high_pos",
@@ -156,7 +154,7 @@ _STEMS = (
         null_rule=_NO_TRADES,
         check="qlib Alpha158 IMAX{w}",
         unit="share",
-        inputs=_BARS,
+        inputs=BARS,
     ),
     _Stem(
         name="low_pos",
@@ -170,7 +168,7 @@ _STEMS = (
             "(dropped as a linear combination)"
         ),
         unit="share",
-        inputs=_BARS,
+        inputs=BARS,
     ),
     _Stem(
         name="corr_close_logvol",
@@ -182,7 +180,7 @@ _STEMS = (
         null_rule="fewer than {need} traded days or constant series",
         check="qlib Alpha158 CORR{w} up to the +1 in Log",
         unit="correlation",
-        inputs=_BARS,
+        inputs=BARS,
     ),
     _Stem(
         name="corr_ret_volchg",
@@ -193,7 +191,7 @@ _STEMS = (
         null_rule="fewer than {need} pairs or constant series",
         check="qlib Alpha158 CORD{w}",
         unit="correlation",
-        inputs=_BARS,
+        inputs=BARS,
         extra=1,
     ),
     _Stem(

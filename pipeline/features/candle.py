@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from pipeline.features import kernels
-from pipeline.features.spec import Feature, FloatArray, Scope
+from pipeline.features.spec import AFTER_CLOSE, BARS, Feature, FloatArray, Scope
 from pipeline.market.data import Market
 
 SCOPE: Scope = "line"
@@ -15,9 +15,9 @@ SCOPE: Scope = "line"
 _feature = partial(
     Feature,
     family="candle",
-    inputs="eq-bars-daily.O,H,L,C,Vo,AdjFactor",
+    inputs=BARS,
     lookback=0,
-    available="T 16:30 JST; own value of T allowed in row T",
+    available=AFTER_CLOSE,
     dtype="float32",
     unit="ratio",
     null_rule="no trade on T",

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.features.spec import BoolArray, Feature, FloatArray, Scope
+from pipeline.features.spec import AFTER_CLOSE, BoolArray, Feature, FloatArray, Scope
 from pipeline.market.data import Market
 
 SCOPE: Scope = "line"
@@ -24,7 +24,6 @@ _feature = partial(
     unit="category",
     check="hand",
 )
-_AFTER_CLOSE = "T 16:30 JST; own value of T allowed in row T"
 
 FEATURES: tuple[Feature, ...] = (
     _feature(
@@ -74,7 +73,7 @@ FEATURES: tuple[Feature, ...] = (
         name="is_traded",
         formula="1 if C_T is not null and Vo_T > 0, else 0",
         inputs="eq-bars-daily.C,Vo",
-        available=_AFTER_CLOSE,
+        available=AFTER_CLOSE,
         unit="flag",
         null_rule="never null while listed",
     ),
@@ -111,7 +110,7 @@ FEATURES: tuple[Feature, ...] = (
         ),
         inputs="eq-bars-daily.AdjFactor",
         lookback=_EVENT_WINDOW,
-        available=_AFTER_CLOSE,
+        available=AFTER_CLOSE,
         dtype="int16",
         unit="trading days",
         null_rule=f"no split in the last {_EVENT_WINDOW} columns",

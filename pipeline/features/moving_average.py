@@ -8,7 +8,15 @@ import numpy as np
 
 from pipeline.features import kernels
 from pipeline.features.jit import jit
-from pipeline.features.spec import Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    AFTER_CLOSE,
+    BARS,
+    CLOSE,
+    Feature,
+    FloatArray,
+    Scope,
+    no_carried_close,
+)
 from pipeline.market.data import Market
 from pipeline.market.panel import SAME_PRICE
 
@@ -23,24 +31,15 @@ _VIDYA_SPEED = 2.0 / 15.0
 _DI_PERIOD = 14
 _AROON_WINDOW, _AROON_MIN = 26, 13
 
-_CLOSE = "eq-bars-daily.C,Vo,AdjFactor"
-_BARS = "eq-bars-daily.O,H,L,C,Vo,AdjFactor"
 
 _feature = partial(
     Feature,
     family="moving_average",
-    inputs=_CLOSE,
-    available="T 16:30 JST; own value of T allowed in row T",
+    inputs=CLOSE,
+    available=AFTER_CLOSE,
     dtype="float32",
     unit="ratio",
 )
-
-
-def _no_carried_close(columns: int) -> str:
-    return (
-        f"fewer than {columns}+1 listed columns, "
-        "or carried close null (no trade for more than 20 columns)"
-    )
 
 
 def _price_to_sma(window: int) -> Feature:
@@ -49,7 +48,7 @@ def _price_to_sma(window: int) -> Feature:
         name=f"price_to_sma_{window}",
         formula=(f"p_T / mean(p_u, u in [T-{window - 1}..T]) - 1, all {window} required"),
         lookback=window - 1,
-        null_rule=_no_carried_close(window - 1),
+        null_rule=no_carried_close(window - 1),
         check=f"{qlib}; {talib}" if window <= 60 else talib,
     )
 
@@ -107,7 +106,7 @@ FEATURES: tuple[Feature, ...] = (
             "[was kama_10_2_30, a level]"
         ),
         lookback=129,
-        null_rule=_no_carried_close(129),
+        null_rule=no_carried_close(129),
         check="hand (scalar loop); TA-Lib KAMA(10) only approximately",
     ),
     _feature(
@@ -119,7 +118,7 @@ FEATURES: tuple[Feature, ...] = (
             "Finite by definition. [was vidya_14, a level]"
         ),
         lookback=133,
-        null_rule=_no_carried_close(133),
+        null_rule=no_carried_close(133),
         check="hand (scalar loop)",
     ),
     _feature(
@@ -129,7 +128,7 @@ FEATURES: tuple[Feature, ...] = (
             "finite-window Wilder mean: same as ema_N with a=1/N and L=14N=196; bar inputs, "
             "null days skipped, at least 14 terms each. Not lagged"
         ),
-        inputs=_BARS,
+        inputs=BARS,
         lookback=392,
         unit="index 0-100",
         null_rule="fewer than 28 traded days in the window",
@@ -142,7 +141,7 @@ FEATURES: tuple[Feature, ...] = (
             "else 0; prev = previous traded day; tr_u = max(h_u,p_(u-1)) - min(l_u,p_(u-1)). "
             "[was dmi_pos_14; dmi_ means daily margin elsewhere]"
         ),
-        inputs=_BARS,
+        inputs=BARS,
         lookback=197,
         unit="index 0-100",
         null_rule="fewer than 14 traded days",
@@ -154,7 +153,7 @@ FEATURES: tuple[Feature, ...] = (
             "100*wil_14[DM-]_T/wil_14[tr]_T; DM- = l_prev-l_u if that is > 0 and > h_u-h_prev, "
             "else 0. [was dmi_neg_14]"
         ),
-        inputs=_BARS,
+        inputs=BARS,
         lookback=197,
         unit="index 0-100",
         null_rule="fewer than 14 traded days",
@@ -167,7 +166,7 @@ FEATURES: tuple[Feature, ...] = (
             "b = 25 - (columns since the lowest l); ties take the most recent column; "
             "null h,l skipped, at least 13 traded days"
         ),
-        inputs=_BARS,
+        inputs=BARS,
         lookback=25,
         unit="index -100..100",
         null_rule="fewer than 13 traded days",

@@ -8,7 +8,15 @@ import numpy as np
 
 from pipeline.features import kernels
 from pipeline.features.jit import jit
-from pipeline.features.spec import Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    AFTER_CLOSE,
+    BARS,
+    CLOSE,
+    Feature,
+    FloatArray,
+    Scope,
+    no_carried_close,
+)
 from pipeline.market.data import Market
 from pipeline.market.panel import SAME_PRICE
 
@@ -20,23 +28,14 @@ _FDIFF_WINDOW = 100
 _DRAWDOWN_WINDOW = 60
 _STREAK_CAP = 20
 
-_CLOSE = "eq-bars-daily.C,Vo,AdjFactor"
-_BARS = "eq-bars-daily.O,H,L,C,Vo,AdjFactor"
 
 _feature = partial(
     Feature,
     family="price_return",
-    available="T 16:30 JST; own value of T allowed in row T",
+    available=AFTER_CLOSE,
     dtype="float32",
     unit="ratio",
 )
-
-
-def _no_carried_close(columns: int) -> str:
-    return (
-        f"fewer than {columns}+1 listed columns, "
-        "or carried close null (no trade for more than 20 columns)"
-    )
 
 
 def _trailing_return(days: int) -> Feature:
@@ -47,7 +46,7 @@ def _trailing_return(days: int) -> Feature:
             f"p_T / p_(T-{days}) - 1, simple return of the carried adjusted close, panel columns; "
             "no-trade days carry the last close (return 0 that day)"
         ),
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=days,
         null_rule=f"p null at T or T-{days}",
         check=f"pandas p.pct_change({days}); {talib if days in {1, 120, 250} else qlib}",
@@ -59,7 +58,7 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="mom_250_20",
         formula="p_(T-20) / p_(T-250) - 1 (twelve-month momentum skipping the last month)",
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=250,
         null_rule="p null at T-20 or T-250",
         check="pandas p.shift(20)/p.shift(250)-1",
@@ -70,7 +69,7 @@ FEATURES: tuple[Feature, ...] = (
             "o_T / p_(T-1) - 1, open of T in the basis of T; an ex-dividend drop is not adjusted. "
             "[was ret_overnight, gap_ov_prev1]"
         ),
-        inputs=_BARS,
+        inputs=BARS,
         lookback=1,
         null_rule="no trade on T or p_(T-1) null",
         check="hand",
@@ -81,7 +80,7 @@ FEATURES: tuple[Feature, ...] = (
             "sum over u in [T-19..T] of ln(o_u / p_(u-1)); null terms (no-trade days) skipped, "
             "at least 10 terms"
         ),
-        inputs=_BARS,
+        inputs=BARS,
         lookback=20,
         unit="log return",
         null_rule="fewer than 10 traded days in the window",
@@ -91,9 +90,9 @@ FEATURES: tuple[Feature, ...] = (
         _feature(
             name=f"{name}_ret_20d",
             formula=f"{name} of r_u over u in [T-19..T], 20 non-null required",
-            inputs=_CLOSE,
+            inputs=CLOSE,
             lookback=20,
-            null_rule=_no_carried_close(20),
+            null_rule=no_carried_close(20),
             check=f"pandas r.rolling(20).{name}()",
         )
         for name in ("max", "min")
@@ -102,7 +101,7 @@ FEATURES: tuple[Feature, ...] = (
         _feature(
             name=f"dist_{name}_250d",
             formula=f"p_T / {extreme}({x}_u, u in [T-249..T]) - 1, at least 125 traded days",
-            inputs=_BARS,
+            inputs=BARS,
             lookback=250,
             null_rule="fewer than 125 traded days",
             check=f"pandas {x}.rolling(250,min_periods=125).{extreme}()",
@@ -115,9 +114,9 @@ FEATURES: tuple[Feature, ...] = (
             "min over T-59 <= i <= j <= T of p_j / p_i - 1 "
             "(i = j gives 0, so the value is <= 0); 60 non-null p required"
         ),
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=59,
-        null_rule=_no_carried_close(59),
+        null_rule=no_carried_close(59),
         check="(p/p.cummax()-1).min() on each 60-row slice",
     ),
     _feature(
@@ -127,7 +126,7 @@ FEATURES: tuple[Feature, ...] = (
             "and not for T-n; -n likewise for r_u < 0; 0 if r_T = 0. "
             "[was up_streak_1d/down_streak_1d]"
         ),
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=20,
         dtype="int8",
         unit="trading days",
@@ -141,10 +140,10 @@ FEATURES: tuple[Feature, ...] = (
             "fixed window 100, all 100 p required. The division by p_T removes the price basis "
             "(the level form is not split invariant)"
         ),
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=99,
         unit="log",
-        null_rule=_no_carried_close(99),
+        null_rule=no_carried_close(99),
         check="hand (mlfinlab-style fixed-width window weights)",
     ),
 )

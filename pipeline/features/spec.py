@@ -14,6 +14,19 @@ BoolArray = NDArray[np.bool_]
 DType = Literal["float32", "int8", "int16"]
 Scope = Literal["line", "market"]
 
+# Phrases of the catalogue that several families use.
+CLOSE = "eq-bars-daily.C,Vo,AdjFactor"
+BARS = "eq-bars-daily.O,H,L,C,Vo,AdjFactor"
+AFTER_CLOSE = "T 16:30 JST; own value of T allowed in row T"
+
+
+def no_carried_close(columns: int) -> str:
+    """Null rule of a window of carried closes that begins ``columns`` before T."""
+    return (
+        f"fewer than {columns}+1 listed columns, "
+        "or carried close null (no trade for more than 20 columns)"
+    )
+
 
 @dataclass(frozen=True)
 class Feature:

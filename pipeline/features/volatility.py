@@ -8,7 +8,15 @@ import numpy as np
 
 from pipeline.features import kernels
 from pipeline.features.order import window_quantile
-from pipeline.features.spec import Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    AFTER_CLOSE,
+    BARS,
+    CLOSE,
+    Feature,
+    FloatArray,
+    Scope,
+    no_carried_close,
+)
 from pipeline.market.data import Market
 from pipeline.market.panel import Panel
 
@@ -19,25 +27,16 @@ _YEAR = 252.0  # trading days by which a variance is annualised
 _REALIZED_WINDOWS = (5, 20, 60, 120)
 _YZ_MIN_COUNTS = {20: 10, 60: 30}  # window: traded days required
 
-_CLOSE = "eq-bars-daily.C,Vo,AdjFactor"
-_BARS = "eq-bars-daily.O,H,L,C,Vo,AdjFactor"
 _TOO_FEW_TRADES = "fewer than 10 traded days in the window"
 
 _feature = partial(
     Feature,
     family="volatility",
-    inputs=_BARS,
-    available="T 16:30 JST; own value of T allowed in row T",
+    inputs=BARS,
+    available=AFTER_CLOSE,
     dtype="float32",
     unit="annualised vol",
 )
-
-
-def _no_carried_close(columns: int) -> str:
-    return (
-        f"fewer than {columns}+1 listed columns, "
-        "or carried close null (no trade for more than 20 columns)"
-    )
 
 
 def _realized_vol(window: int) -> Feature:
@@ -48,9 +47,9 @@ def _realized_vol(window: int) -> Feature:
             f"all {window} required"
             + (f". [was volatility_{window}d on simple returns]" if window < 120 else "")
         ),
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=window,
-        null_rule=_no_carried_close(window),
+        null_rule=no_carried_close(window),
         check=f"pandas g.rolling({window}).std()*252**.5",
     )
 
@@ -79,7 +78,7 @@ FEATURES: tuple[Feature, ...] = (
             "sqrt(252*sum_(k<230) 0.94^k*g_(T-k)^2 / sum_(k<230) 0.94^k) over non-null g, "
             "at least 20. [was rv_ewm]"
         ),
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=230,
         null_rule="fewer than 21 listed columns",
         check="pandas (g**2).ewm(alpha=.06,adjust=True) on the last 230 rows",
@@ -152,9 +151,9 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="downside_vol_20",
         formula="sqrt(252*mean_20[min(g,0)^2]), all 20 required",
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=20,
-        null_rule=_no_carried_close(20),
+        null_rule=no_carried_close(20),
         check="pandas",
     ),
     _feature(
@@ -163,7 +162,7 @@ FEATURES: tuple[Feature, ...] = (
             "(x_T-mean_250[x])/std_250[x], x=realized_vol_20d, window [T-249..T], ddof=1, "
             "at least 125; null if std=0"
         ),
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=269,
         unit="z",
         null_rule="fewer than 125 non-null values",
@@ -182,16 +181,16 @@ FEATURES: tuple[Feature, ...] = (
             "max(0, 1-BV/RV), RV=sum_(k=0..19) g_(T-k)^2, "
             "BV=(pi/2)*(20/19)*sum_(k=0..18)|g_(T-k)||g_(T-k-1)|; null if RV=0; 20 required"
         ),
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=20,
         unit="share",
-        null_rule=_no_carried_close(20),
+        null_rule=no_carried_close(20),
         check="hand",
     ),
     _feature(
         name="var_5pct_250",
         formula="5% quantile (linear interpolation) of r_u over [T-249..T], at least 125",
-        inputs=_CLOSE,
+        inputs=CLOSE,
         lookback=250,
         unit="ratio",
         null_rule="fewer than 125 non-null returns",
