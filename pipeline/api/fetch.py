@@ -9,9 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -148,6 +149,7 @@ def _completed(
     decoder = Decoder(endpoint)
     left = iter(days)
     running: dict[Future[pa.Table], dt.date] = {}
+    finished: SimpleQueue[Future[pa.Table]] = SimpleQueue()
     with _threads(concurrency) as (pool, stop):
 
         def submit() -> None:
@@ -155,14 +157,14 @@ def _completed(
                 query = endpoint.day_query(day)
                 task = pool.submit(_read, session, decoder, endpoint, query, (day, day), stop)
                 running[task] = day
+                task.add_done_callback(finished.put)
                 if len(running) >= 2 * concurrency:
                     return
 
         submit()
         while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for task in sorted(finished, key=running.__getitem__):
-                yield running.pop(task), task.result()
+            task = finished.get()
+            yield running.pop(task), task.result()
             submit()
 
 
