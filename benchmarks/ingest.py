@@ -2,11 +2,11 @@
 
     python benchmarks/ingest.py
 
-Index options of a simulated market, once as the pages of a month's days and once as monthly bulk
+Index options of a simulated market: the pages of a month's days, and a year of monthly bulk
 files. Every check of the API layer is made, and each part is written by the snapshot store and
 forced to disk. Beside it, in turn and on the same bytes, the bare libraries without check, order
 or disk: ``orjson.loads`` for the pages, ``pyarrow.csv.read_csv`` with its default options for the
-files. Pages are read by one thread on both sides. Files are read as the pipeline does it, three
+files. Pages are read by one thread on both sides. Files are read as the pipeline does it, several
 at a time while the main thread writes; the bare reader has threads of its own for each file. MB
 are those of the unpacked text; medians.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import os
 import statistics
 import sys
 import tempfile
@@ -35,10 +36,10 @@ from pipeline.api.decode import Decoder
 from pipeline.api.rows import days_of, ordered
 from pipeline.storage.snapshots import Day, SnapshotStore
 
-START, END = dt.date(2024, 1, 4), dt.date(2024, 4, 30)
+START, END = dt.date(2024, 1, 4), dt.date(2024, 12, 30)
 ONE_MONTH = dt.date(2024, 1, 31)
 STOCKS = 4000  # strikes are as dense as on the real exchange
-_FILES_AT_ONCE = 3
+_FILES_AT_ONCE = os.cpu_count() or 1
 _NOW = "2024-02-05T08:00:00+09:00"
 
 

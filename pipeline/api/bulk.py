@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.api.cores import TURNS
 from pipeline.api.csvfile import read_csv
 from pipeline.api.endpoints import Endpoint
 from pipeline.api.faults import Transient
@@ -218,7 +219,7 @@ def _defect(partial: Path, file: BulkFile) -> str:
     if size != file.size:
         return f"size: expected {file.size} bytes, got {size}"
     try:
-        with gzip.open(partial) as content:
+        with TURNS, gzip.open(partial) as content:
             while content.read(_PIECE_BYTES):
                 pass
     except (EOFError, zlib.error, gzip.BadGzipFile):

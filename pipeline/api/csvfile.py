@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pc_csv
 
+from pipeline.api.cores import TURNS
 from pipeline.api.decode import Decoder
 from pipeline.api.endpoints import Endpoint
 from pipeline.api.fields import BLANK, Field
@@ -28,7 +29,7 @@ from pipeline.api.rows import ordered
 from pipeline.api.scan import Columns
 
 _BLOCK_BYTES = 1 << 18
-_HEADER_BYTES = 1 << 16
+_HEADER_BYTES = 1 << 13
 
 
 def read_csv(path: Path, endpoint: Endpoint, decoder: Decoder | None = None) -> pa.Table:
@@ -45,7 +46,7 @@ def read_csv(path: Path, endpoint: Endpoint, decoder: Decoder | None = None) -> 
         SnapshotError: two rows have the same key.
     """
     query = {"file": path.name}
-    with _readable(path, endpoint, query):
+    with TURNS, _readable(path, endpoint, query):
         names = _header(path)
         typed = {field.name: field for field in endpoint.fields if _reads_directly(field)}
         types = {name: _type(typed.get(name)) for name in _known(names, endpoint)}
@@ -117,7 +118,8 @@ def _read(path: Path, types: Mapping[str, pa.DataType], *, line_breaks: bool) ->
     with pa.input_stream(path, compression="detect") as stream:
         return pc_csv.read_csv(
             stream,
-            read_options=pc_csv.ReadOptions(block_size=_BLOCK_BYTES),
+            # One thread: files come several at a time, and then threads within each are in the way.
+            read_options=pc_csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
             parse_options=pc_csv.ParseOptions(newlines_in_values=line_breaks),
             convert_options=pc_csv.ConvertOptions(
                 column_types=types,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import os
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.api.cores import TURNS
 from pipeline.api.endpoints import Endpoint
 from pipeline.api.fields import Field, Kind
 from pipeline.api.paging import Rows, bad
@@ -32,10 +32,6 @@ _log = logging.getLogger(__name__)
 _Layout: TypeAlias = tuple[str, ...]
 _Array: TypeAlias = "pa.Array[Any] | pa.ChunkedArray[Any]"
 _Column: TypeAlias = "Sequence[Any] | _Array"
-
-#: Reading keeps a core busy, mostly without the interpreter lock. More threads at it than there are
-#: cores only push each other off them: with 75 on 2 cores everything takes a third longer.
-_TURNS = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _EXPECTED: dict[Kind, str] = {
@@ -78,7 +74,7 @@ class Decoder:
             Transient: the body is not a JSON object.
         """
         # A nested field that came as a plain value would look like an unknown one to the scan.
-        with _TURNS:
+        with TURNS:
             page = scan(body, self._plain) if self._is_flat else None
         if page is None or not self._required.issubset(page["data"].names):
             return envelope(body)

@@ -30,6 +30,7 @@ from pipeline.errors import MissingData, StorageError
 from pipeline.storage import atomic, documents
 
 WHOLE = "all"  # period of a source that is always fetched in one piece
+_ROWS_AT_ONCE = 1 << 16
 _COMPRESSION_LEVEL = 1  # a sixth larger than level 3, and a third faster
 
 
@@ -198,6 +199,8 @@ class SnapshotStore:
                 field.name for field in table.schema if not pa.types.is_floating(field.type)
             ],
             write_statistics=False,
+            data_page_version="2.0",
+            write_batch_size=_ROWS_AT_ONCE,
         )
         content = buffer.getvalue()
         digest = hashlib.sha256(content).hexdigest()

@@ -101,6 +101,8 @@ class FakeServer:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
+        # A client that hangs up is part of the script, not news.
+        self._http.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
         self.url = f"http://127.0.0.1:{self._http.server_port}/v2"
 
     def replies(self, *replies: Reply) -> None:
