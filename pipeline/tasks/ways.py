@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 DaysOf = Callable[[dt.date, dt.date], list[Wanted]]
 
 _JST = ZoneInfo("Asia/Tokyo")
-_DOWNLOADS = 3  # at a time; files are large and the parsing is ours
+_DOWNLOADS = 6  # at a time: most of it is waiting, and parsers take turns at the cores
 _REFUSED = frozenset({400, 403})  # by an endpoint or plan without files
 
 

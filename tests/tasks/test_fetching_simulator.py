@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.api.bulk import download, list_files
-from pipeline.api.endpoints import endpoint_of
+from pipeline.api.endpoints import ENDPOINTS, endpoint_of
 from pipeline.api.plans import window
 from pipeline.errors import MissingData, SnapshotError, UsageError
 from pipeline.simulator import AppOptions, Market, MarketSpec, serving
@@ -20,15 +20,15 @@ from pipeline.tasks.config import Settings
 from pipeline.tasks.plan import SnapshotRange
 from tests.tasks.vendor import settings_at
 
-START, END = dt.date(2024, 2, 1), dt.date(2024, 3, 29)
+START, END = dt.date(2024, 2, 1), dt.date(2024, 3, 31)  # whole months, as files are
 NOW = "2024-04-12T08:00:00+09:00"
-SOURCES = ("listed", "daily_bars", "index_option", "topix")
+SOURCES = tuple(e.source for e in ENDPOINTS if e.source != "trading_calendar")
 
 
 @pytest.fixture(scope="module")
 def market() -> Market:
     return Market(
-        MarketSpec(seed=7, stocks=12, start=dt.date(2024, 1, 4), end=dt.date(2024, 4, 11))
+        MarketSpec(seed=7, stocks=60, start=dt.date(2024, 1, 4), end=dt.date(2024, 4, 11))
     )
 
 
