@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.simulator.accounts import CFF, CFI, CFO, NP, ODP, OP, SALES, interim_part
 from pipeline.simulator.agenda import last_session, on_session
+from pipeline.simulator.arrays import stacked, taken
 from pipeline.simulator.companies import IFRS, US
 from pipeline.simulator.streams import stream
 
@@ -70,23 +71,6 @@ class Disclosures:
     trailing_profit: FloatArray
     figures: Figures
 
-    @staticmethod
-    def concat(parts: list[Disclosures]) -> Disclosures:
-        """All documents of ``parts`` in their order."""
-        names = [name for name in Disclosures.__dataclass_fields__ if name != "figures"]
-        return Disclosures(
-            **{name: np.concatenate([getattr(p, name) for p in parts]) for name in names},
-            figures={name: np.concatenate([p.figures[name] for p in parts]) for name in FIGURES},
-        )
-
-    def select(self, keep: BoolArray) -> Disclosures:
-        """The documents where ``keep`` is True."""
-        names = [name for name in self.__dataclass_fields__ if name != "figures"]
-        return Disclosures(
-            **{name: getattr(self, name)[keep] for name in names},
-            figures={name: values[keep] for name, values in self.figures.items()},
-        )
-
 
 class Discloser:
     """Turns books into documents.
@@ -122,7 +106,7 @@ class Discloser:
             self._forecast_revision(end, agenda, normal, uniform),
             self._dividend_revision(end, agenda, uniform),
         ]
-        return Disclosures.concat(parts)
+        return stacked(parts)
 
     # -- statements --------------------------------------------------------------------------
 
@@ -202,7 +186,7 @@ class Discloser:
     ) -> Disclosures:
         """The same period again some weeks later: other profits, no word about forecasts."""
         chosen = uniform[0] < _CORRECTED
-        row = statement.select(chosen)
+        row = taken(statement, chosen)
         figures = dict(row.figures)
         for name in FIGURES:
             if name.startswith(("F", "NxF")):
@@ -248,7 +232,7 @@ class Discloser:
         figures["FOdP"] = np.where(no_ordinary_profit, np.nan, figures["FOdP"])
         nothing = np.full(end.slot.size, np.nan)
         document = _documents(FORECAST_REVISION, end, day, agenda.time, figures, nothing)
-        return document.select(chosen)
+        return taken(document, chosen)
 
     def _dividend_revision(
         self, end: PeriodEnd, agenda: Agenda, uniform: FloatArray
@@ -263,7 +247,7 @@ class Discloser:
         figures["FDivAnn"] = end.dividend * split
         nothing = np.full(end.slot.size, np.nan)
         document = _documents(DIVIDEND_REVISION, end, day, agenda.time, figures, nothing)
-        return document.select(chosen)
+        return taken(document, chosen)
 
     def _between(self, agenda: Agenda, uniform: FloatArray) -> DateArray:
         """A session after the quarter's end, at the latest that of the statement."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.simulator.accounts import interim_part
 from pipeline.simulator.agenda import last_session, on_session
-from pipeline.simulator.arrays import iso_dates
+from pipeline.simulator.arrays import iso_dates, stacked, taken
 from pipeline.simulator.records import Records, moment, sorted_records
 from pipeline.simulator.streams import stream
 
@@ -67,18 +67,6 @@ class Notices:
     minute: IntArray
     luck: FloatArray
 
-    @staticmethod
-    def concat(parts: list[Notices]) -> Notices:
-        """All notices of ``parts`` in their order."""
-        names = Notices.__dataclass_fields__
-        return Notices(
-            **{name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
-        )
-
-    def select(self, rows: BoolArray | IntArray) -> Notices:
-        """The notices with these marks or indices."""
-        return Notices(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
-
 
 def make_notices(
     seed: int,
@@ -108,21 +96,20 @@ def make_notices(
     parts = []
     for step, day, rate, chosen in steps:
         in_basis = np.round(rate * split(last_session(sessions, day), end.slot), 2)
-        parts.append(
-            Notices(
-                day=day,
-                first_day=first_day,
-                slot=end.slot,
-                step=np.full(end.slot.size, step),
-                deleted=deleted & (step == 1),
-                final=end.final,
-                month=np.full(end.slot.size, end.month),
-                rate=in_basis,
-                minute=(540 + 590 * uniform[(4, 5, 7)[step]]).astype(np.int64),
-                luck=uniform[6],
-            ).select(chosen & ~np.isnat(day))
+        notices = Notices(
+            day=day,
+            first_day=first_day,
+            slot=end.slot,
+            step=np.full(end.slot.size, step),
+            deleted=deleted & (step == 1),
+            final=end.final,
+            month=np.full(end.slot.size, end.month),
+            rate=in_basis,
+            minute=(540 + 590 * uniform[(4, 5, 7)[step]]).astype(np.int64),
+            luck=uniform[6],
         )
-    return Notices.concat(parts)
+        parts.append(taken(notices, chosen & ~np.isnat(day)))
+    return stacked(parts)
 
 
 def dividend_records(notices: Notices, sessions: DateArray, codes: TextArray) -> Records:
@@ -140,7 +127,7 @@ def dividend_records(notices: Notices, sessions: DateArray, codes: TextArray) ->
         notices.day,
         notices.slot,
         published,
-        lambda index: _columns(notices.select(index), sessions, codes, number[index], first[index]),
+        lambda index: _columns(taken(notices, index), sessions, codes, number[index], first[index]),
         tie=notices.minute * 10_000_000 + notices.slot * 10 + notices.step,
     )
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from pipeline.simulator.accounts import Ledger
 from pipeline.simulator.agenda import last_session, make_agenda
+from pipeline.simulator.arrays import stacked, taken
 from pipeline.simulator.calendar import tokyo_sessions
 from pipeline.simulator.disclosures import Discloser, Disclosures
-from pipeline.simulator.dividends import Notices, dividend_records, make_notices
-from pipeline.simulator.schedules import ScheduleBook, Schedules, make_schedules
+from pipeline.simulator.dividends import dividend_records, make_notices
+from pipeline.simulator.schedules import ScheduleBook, make_schedules
 from pipeline.simulator.summary import summary_records
 from pipeline.simulator.valuation import ValuationBook
 
@@ -56,11 +57,11 @@ def make_fundamentals(market: Market) -> Fundamentals:
         documents.append(discloser.documents(end, agenda))
         notices.append(make_notices(seed, end, agenda, companies, sessions, market.split))
         schedules.append(make_schedules(seed, end, agenda, sessions))
-    told, noticed = Disclosures.concat(documents), Notices.concat(notices)
-    plans = Schedules.concat(schedules)
-    told = told.select(_happens(market, told.day, told.slot))
-    noticed = noticed.select(_happens(market, noticed.day, noticed.slot))
-    plans = plans.select(_happens(market, plans.day, plans.slot))
+    told, noticed = stacked(documents), stacked(notices)
+    plans = stacked(schedules)
+    told = taken(told, _happens(market, told.day, told.slot))
+    noticed = taken(noticed, _happens(market, noticed.day, noticed.slot))
+    plans = taken(plans, _happens(market, plans.day, plans.slot))
     return Fundamentals(
         disclosures=told,
         summary=summary_records(told, companies, issues.code),

@@ -60,16 +60,6 @@ class Issues:
     def __len__(self) -> int:
         return int(self.code.size)
 
-    @staticmethod
-    def concat(parts: list[Issues]) -> Issues:
-        """All issues of ``parts`` in their order."""
-        return Issues(
-            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Issues)}
-        )
-
-    def select(self, keep: BoolArray) -> Issues:
-        return Issues(**{f.name: getattr(self, f.name)[keep] for f in fields(Issues)})
-
 
 class CodeBook:
     """Hands out codes: four-digit ones in a seeded order, those with letters one by one."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.simulator.agenda import on_session
-from pipeline.simulator.arrays import iso_dates
+from pipeline.simulator.arrays import iso_dates, stacked, taken
 from pipeline.simulator.records import Records, moment, sorted_records
 from pipeline.simulator.streams import stream
 
 if TYPE_CHECKING:
     from pipeline.simulator.accounts import PeriodEnd
     from pipeline.simulator.agenda import Agenda
-    from pipeline.simulator.arrays import BoolArray, Columns, DateArray, IntArray, TextArray
+    from pipeline.simulator.arrays import Columns, DateArray, IntArray, TextArray
 
 _NO_DAY = np.datetime64("NaT")
 _FIRST_UNDECIDED = 0.06
@@ -42,18 +42,6 @@ class Schedules:
     quarter: IntArray
     year_end: IntArray
 
-    @staticmethod
-    def concat(parts: list[Schedules]) -> Schedules:
-        """All plans of ``parts`` in their order."""
-        names = Schedules.__dataclass_fields__
-        return Schedules(
-            **{name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
-        )
-
-    def select(self, rows: BoolArray | IntArray) -> Schedules:
-        """The plans with these marks or indices."""
-        return Schedules(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
-
 
 def make_schedules(seed: int, end: PeriodEnd, agenda: Agenda, sessions: DateArray) -> Schedules:
     """Plans about the reports of one month's period ends."""
@@ -75,16 +63,19 @@ def make_schedules(seed: int, end: PeriodEnd, agenda: Agenda, sessions: DateArra
     # Reports on a fourth or fifth quarter have no name here and are not scheduled.
     named = end.final | (end.quarter <= 3)
     parts = [
-        Schedules(
-            day=day,
-            slot=end.slot,
-            planned=planned,
-            quarter=np.where(end.final, _FINAL, end.quarter),
-            year_end=end.year_start + 3 * end.year_quarters - 1,
-        ).select(chosen & named & ~np.isnat(day))
+        taken(
+            Schedules(
+                day=day,
+                slot=end.slot,
+                planned=planned,
+                quarter=np.where(end.final, _FINAL, end.quarter),
+                year_end=end.year_start + 3 * end.year_quarters - 1,
+            ),
+            chosen & named & ~np.isnat(day),
+        )
         for day, planned, chosen in steps
     ]
-    return Schedules.concat(parts)
+    return stacked(parts)
 
 
 class ScheduleBook:
@@ -95,7 +86,7 @@ class ScheduleBook:
     ) -> None:
         self._codes, self._names, self._english_names = codes, names, english_names
         by_code = np.lexsort((plans.quarter, codes[plans.slot].astype("U5"), plans.day))
-        self._plans = plans.select(by_code)
+        self._plans = taken(plans, by_code)
         self.records: Records = sorted_records(
             self._plans.day,
             self._plans.slot,
@@ -106,7 +97,7 @@ class ScheduleBook:
 
     def columns(self, index: IntArray) -> Columns:
         """Rows in the order of publication."""
-        rows = self._plans.select(index)
+        rows = taken(self._plans, index)
         year_end = (rows.year_end + 1).astype("datetime64[M]").astype("datetime64[D]") - 1
         planned = np.where(np.isnat(rows.planned), "", iso_dates(rows.planned)).astype(object)
         return {

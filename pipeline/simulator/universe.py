@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.simulator import tables
+from pipeline.simulator.arrays import stacked, taken
 from pipeline.simulator.issues import CodeBook, Issues, draw_issues, preferred_of
 from pipeline.simulator.streams import stream
 
@@ -156,7 +157,7 @@ class _Builder:
         issues.trades[0] = 0.5  # at least one issue with many days without a trade
         parents = np.zeros(len(issues), dtype=np.bool_)
         parents[1 : 2 + stocks // 1000] = True
-        everyone = Issues.concat([issues, preferred_of(issues.select(parents))])
+        everyone = stacked([issues, preferred_of(taken(issues, parents))])
         self._add(everyone, 0, _size_buckets(everyone))
 
     def _initial_with_letter(self) -> int:
@@ -268,7 +269,7 @@ class _Builder:
     # -- result ------------------------------------------------------------------------------
 
     def finish(self) -> Universe:
-        issues = Issues.concat(self.parts)
+        issues = stacked(self.parts)
         quiet = np.zeros((len(self.quiet), len(issues)), dtype=np.bool_)
         for block, row in enumerate(self.quiet):
             quiet[block, : row.size] = row

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 import luigi
 from luigi.task import externalize
 
 from pipeline.errors import MissingData, UsageError
-from pipeline.market.periods import ChunkRange, Period, periods_between
+from pipeline.market.periods import Period, periods_between
 from pipeline.storage.chunks import ChunkStore
 from pipeline.tasks import config, planning
 from pipeline.tasks.chunks import BuildChunk
@@ -42,23 +43,24 @@ class OverChunks(luigi.Task):
         with planning.reported():
             self._check_dates()
             folder = config.settings().data_output_dir / "chunks"
-            ranges = self._to_build() if self.build else {}
+            building = self._building() if self.build else {}
             found = {
                 chunk: externalize(self._as_found(chunk))
                 for chunk in self._found()
-                if chunk not in ranges
+                if chunk not in building
             }
-            if not (ranges or found):
+            if not (building or found):
                 raise MissingData(f"no chunk in {folder}", "run BuildAll first")
             planning.settings_of_step()
-            tasks = {**found, **self._build_tasks(ranges)}
+            tasks = {**found, **building}
             return [tasks[chunk] for chunk in sorted(tasks, key=Period.parse)]
 
-    def builds(self) -> dict[str, str | None]:
-        """The receipt: which build of each chunk this step is, or would be, made from."""
+    @staticmethod
+    def builds(chunks: Sequence[BuildChunk]) -> dict[str, str | None]:
+        """The receipt: which build of each of ``chunks`` a step is, or would be, made from."""
         store = ChunkStore(config.settings().data_output_dir)
         receipt: dict[str, str | None] = {}
-        for task in self.chunks():
+        for task in chunks:
             status = store.status(task.chunk)
             receipt[task.chunk] = status["build_id"] if status else None
         return receipt
@@ -70,29 +72,19 @@ class OverChunks(luigi.Task):
         if self.build and not all(given):
             raise UsageError("--build: expected --start and --end", "run BuildAll instead")
 
-    def _to_build(self) -> dict[str, ChunkRange]:
+    def _building(self) -> dict[str, BuildChunk]:
+        """The chunks of the range, as tasks that may run."""
         assert self.start is not None  # as _check_dates found
         assert self.end is not None
         settings = config.settings()
-        ranges = planning.plan_chunks(
-            settings,
-            load_calendar(settings, self.end),
-            self.start,
-            self.end,
-            self.chunk_months,
-        )
+        calendar = load_calendar(settings, self.end)
+        asked = planning.plan_chunks(settings, calendar, self.start, self.end, self.chunk_months)
         store = ChunkStore(settings.data_output_dir)
-        return {
-            chunk.chunk_id: planning.with_what_is_there(
-                chunk, store.status(chunk.chunk_id), settings.origin
-            )
-            for chunk in ranges
-        }
-
-    def _build_tasks(self, ranges: dict[str, ChunkRange]) -> dict[str, BuildChunk]:
-        if not ranges:
-            return {}
-        snapshot = planning.source_range(config.settings(), list(ranges.values()))
+        ranges = [
+            planning.with_what_is_there(chunk, store.status(chunk.chunk_id), settings.origin)
+            for chunk in asked
+        ]
+        snapshot = planning.source_range(settings, calendar, ranges)
         return {
             chunk.chunk_id: BuildChunk(
                 chunk=chunk.chunk_id,
@@ -101,7 +93,7 @@ class OverChunks(luigi.Task):
                 snapshot=str(snapshot),
                 refresh_listed=self.refresh_listed,
             )
-            for chunk in ranges.values()
+            for chunk in ranges
         }
 
     def _found(self) -> list[str]:

@@ -33,11 +33,11 @@ class MergeChunks(OverChunks):
         if latest is None:
             return False
         merged = {chunk["chunk_id"]: chunk["build_id"] for chunk in latest.metadata["chunks"]}
-        return merged == self.builds()
+        return merged == self.builds(self.chunks())
 
     def run(self) -> None:
         root = config.settings().data_output_dir
-        dataset = DatasetStore(root).merge(ChunkStore(root), list(self.builds()))
+        dataset = DatasetStore(root).merge(ChunkStore(root), list(self.builds(self.chunks())))
         log.info(
             "dataset: %s, %s rows x %s columns, %s to %s",
             *(dataset.path, f"{dataset.metadata['rows']:,}", len(dataset.metadata["columns"])),

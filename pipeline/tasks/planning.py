@@ -209,7 +209,9 @@ def with_what_is_there(
     return replace(chunk, first=min(chunk.first, covered[0]), last=max(chunk.last, covered[1]))
 
 
-def source_range(settings: Settings, chunks: Sequence[ChunkRange]) -> SnapshotRange:
+def source_range(
+    settings: Settings, calendar: TradingCalendar, chunks: Sequence[ChunkRange]
+) -> SnapshotRange:
     """What the sources must cover to build the chunks that are not complete.
 
     Their sessions and the warm-up in front of them; of all chunks when each is complete.
@@ -224,7 +226,6 @@ def source_range(settings: Settings, chunks: Sequence[ChunkRange]) -> SnapshotRa
     ] or chunks
     first = min(chunk.first for chunk in due)
     last = max(chunk.last for chunk in due)
-    calendar = load_calendar(settings, last)
     warm = calendar.back(np.datetime64(first), catalog.warm_up_columns()).astype(object)
     return SnapshotRange(warm, last, settings.source_cache_asof, settings.source_cache_tag)
 

@@ -30,7 +30,8 @@ class ValidateSchema(OverChunks):
         return config.settings().data_output_dir / "validation" / "schema_validation.json"
 
     def complete(self) -> bool:
-        if not all(chunk.complete() for chunk in self.chunks()):
+        chunks = self.chunks()
+        if not all(chunk.complete() for chunk in chunks):
             return False
         try:
             report = documents.read_document(self.report_path(), "validation")
@@ -39,14 +40,14 @@ class ValidateSchema(OverChunks):
         manifest = planning.load_manifest()
         return bool(
             report["passed"]
-            and report["inputs"] == self.builds()
+            and report["inputs"] == self.builds(chunks)
             and report["schema_hash"] == manifest.schema_hash
         )
 
     def run(self) -> None:
         store = ChunkStore(config.settings().data_output_dir)
         manifest = planning.load_manifest()
-        builds = self.builds()
+        builds = self.builds(self.chunks())
         verdicts = [judge(store, chunk, manifest) for chunk in builds]
         report = {
             "run_id": logs.run_id(),
