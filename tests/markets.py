@@ -7,7 +7,7 @@ make; ``build`` wires tables to rows exactly as the chunk task does, without fil
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -17,12 +17,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.api.decode import Decoder
 from pipeline.api.endpoints import endpoint_of
+from pipeline.api.rows import ordered
+from pipeline.api.scan import Columns as ScannedColumns
 from pipeline.features import catalog, matrix
 from pipeline.features.spec import FloatArray
 from pipeline.features.transforms import HISTORY
 from pipeline.market.asof import decision_time, visible
-from pipeline.market.assemble import assemble
+from pipeline.market.assemble import COLUMNS, assemble
+from pipeline.market.axis import Source
 from pipeline.market.data import Market
 from pipeline.market.sessions import TradingCalendar
 from pipeline.simulator import Market as Exchange
@@ -31,29 +35,49 @@ from pipeline.simulator import MarketSpec
 Day = str | dt.date | np.datetime64
 
 BAR_FIELDS = ("O", "H", "L", "C", "Vo", "Va")
+CALENDAR = "trading_calendar"
+SIMULATED_NAME = {CALENDAR: "calendar", "index_option": "index_options"}  # others are called alike
 
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Raw tables with the column types of snapshots."""
+    """Raw tables with the columns and types of snapshots, by source; the calendar apart."""
 
-    bars: pa.Table
-    listed: pa.Table
-    options: pa.Table | None
+    sources: Mapping[str, pa.Table]
     calendar: pa.Table
+
+    @property
+    def bars(self) -> pa.Table:
+        return self.sources["daily_bars"]
+
+    @property
+    def listed(self) -> pa.Table:
+        return self.sources["listed"]
 
     @cached_property
     def sessions(self) -> TradingCalendar:
         return TradingCalendar.from_table(self.calendar)
 
+    def source(self, name: str) -> Source:
+        """One source as ``assemble`` takes it."""
+        return Source(self.sources[name], endpoint_of(name).publication)
+
+    def replaced(self, **tables: pa.Table) -> Tables:
+        """With other tables for some sources."""
+        return replace(self, sources={**self.sources, **tables})
+
+    def without(self, *sources: str) -> Tables:
+        """As if some sources were unavailable."""
+        return self.replaced(**{name: self.sources[name].slice(0, 0) for name in sources})
+
     def until(self, last: Day) -> Tables:
         """Without every row dated after ``last``; the calendar, published ahead, stays."""
         limit = pa.scalar(np.datetime64(last).astype(object), pa.date32())
 
-        def cut(table: pa.Table) -> pa.Table:
-            return table.filter(pc.less_equal(table["Date"], limit))
+        def cut(source: str, table: pa.Table) -> pa.Table:
+            return table.filter(pc.less_equal(table[endpoint_of(source).date_field], limit))
 
-        return self._each(lambda _, table: cut(table))
+        return self.each(cut)
 
     def public_for(self, session: Day) -> Tables:
         """What is public at the decision time of ``session``, and nothing else."""
@@ -62,23 +86,20 @@ class Tables:
         def seen(source: str, table: pa.Table) -> pa.Table:
             return visible(table, endpoint_of(source).publication, cutoff, self.sessions)
 
-        return replace(self._each(seen), calendar=seen("trading_calendar", self.calendar))
+        return replace(self.each(seen), calendar=seen(CALENDAR, self.calendar))
 
     def shuffled(self, seed: int) -> Tables:
         """The same rows in another order."""
         rng = np.random.default_rng(seed)
-        return self._each(lambda _, table: table.take(pa.array(rng.permutation(table.num_rows))))
+        return self.each(lambda _, table: table.take(pa.array(rng.permutation(table.num_rows))))
 
-    def _each(self, change: Callable[[str, pa.Table], pa.Table]) -> Tables:
-        return replace(
-            self,
-            bars=change("daily_bars", self.bars),
-            listed=change("listed", self.listed),
-            options=None if self.options is None else change("index_option", self.options),
-        )
+    def each(self, change: Callable[[str, pa.Table], pa.Table]) -> Tables:
+        """Every source but the calendar changed by a function of its name and table."""
+        changed = {name: change(name, table) for name, table in self.sources.items()}
+        return replace(self, sources=changed)
 
 
-SPEC = MarketSpec(seed=7, stocks=60, start=dt.date(2018, 1, 4), end=dt.date(2021, 1, 29))
+SPEC = MarketSpec(seed=7, stocks=60, start=dt.date(2015, 1, 5), end=dt.date(2021, 1, 29))
 """A market whose fourth quarter of 2020 has all its warm-up and begins with the day of the system
 failure."""
 
@@ -86,35 +107,28 @@ OPTIONS_FROM = dt.date(2019, 1, 4)
 
 
 @lru_cache(maxsize=2)
-def simulated(spec: MarketSpec, options_from: dt.date | None = None) -> Tables:
-    """The tables of a synthetic market; option rows only from ``options_from`` on."""
+def simulated(spec: MarketSpec, derivatives_from: dt.date | None = None) -> Tables:
+    """The tables of a synthetic market; derivatives only from ``derivatives_from`` on."""
     exchange = Exchange(spec)
-    first, last = spec.start, spec.end
-    return Tables(
-        bars=_typed(exchange.table("daily_bars", first, last), "daily_bars"),
-        listed=_typed(exchange.table("listed", first, last), "listed"),
-        options=None
-        if options_from is None
-        else _typed(exchange.table("index_options", options_from, last), "index_option"),
-        calendar=_typed(
-            exchange.table("calendar", first, dt.date(last.year + 2, 12, 31)), "trading_calendar"
-        ),
-    )
+
+    def table(source: str) -> pa.Table:
+        late = source in {"futures", "index_option"} and derivatives_from is not None
+        first = derivatives_from if late else spec.start
+        last = dt.date(spec.end.year + 2, 12, 31) if source == CALENDAR else spec.end
+        return as_snapshot(exchange.table(SIMULATED_NAME.get(source, source), first, last), source)
+
+    return Tables({source: table(source) for source in COLUMNS}, table(CALENDAR))
 
 
-def _typed(table: pa.Table, source: str) -> pa.Table:
-    """Only the fields features read, in the types of a snapshot of ``source``."""
-    wanted = {
-        "daily_bars": ("Date", "Code", *BAR_FIELDS, "AdjFactor"),
-        "listed": ("Date", "Code", "Mkt", "S17", "S33", "ScaleCat", "Mrgn"),
-        "index_option": (
-            "Date", "Strike", "PCDiv", "SQD", "IV", "IR", "Settle", "OI", "Vo", "Va", "UnderPx",
-            "EmMrgnTrgDiv",
-        ),
-        "trading_calendar": ("Date", "HolDiv"),
-    }[source]  # fmt: skip
-    schema = endpoint_of(source).schema
-    return pa.table({name: table[name].cast(schema.field(name).type) for name in wanted})
+def as_snapshot(table: pa.Table, source: str) -> pa.Table:
+    """Rows of the simulator as a snapshot holds them, by the decoder of the client."""
+    endpoint = endpoint_of(source)
+    arrays = {
+        name: column.to_pylist() if pa.types.is_struct(column.type) else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    rows = ScannedColumns(table.num_rows, tuple(arrays), arrays)
+    return ordered(Decoder(endpoint).table(rows, {}), endpoint)
 
 
 def accident_codes(tables: Tables, first: Day) -> list[str]:
@@ -165,9 +179,8 @@ def with_accidents(tables: Tables, first: Day) -> Tables:
     bars.loc[flat, "Va"] = 700.7 * bars.loc[flat, "Vo"]
     bars.loc[rows(bars, codes[5], days(-400, 60)[::3]), BAR_FIELDS] = np.nan
     _split(bars, codes[5], days(9, 10)[0], 0.3)
-    return replace(
-        tables,
-        bars=pa.Table.from_pandas(bars, schema=tables.bars.schema, preserve_index=False),
+    return tables.replaced(
+        daily_bars=pa.Table.from_pandas(bars, schema=tables.bars.schema, preserve_index=False),
         listed=pa.Table.from_pandas(listed, schema=tables.listed.schema, preserve_index=False),
     )
 
@@ -226,7 +239,8 @@ def build(tables: Tables, first: Day, last: Day, *, earlier: int = 0, threads: i
     start = calendar.back(wanted[0], catalog.warm_up_columns() + earlier)
     columns = calendar.between(start, wanted[-1])
     n_out = min(wanted.size + HISTORY, columns.size)
-    market = assemble(tables.bars, tables.listed, tables.options, calendar, columns, n_out)
+    sources = {name: tables.source(name) for name in tables.sources}
+    market = assemble(sources, calendar, columns, n_out)
     return Chunk(market, wanted, matrix.base_values(market, wanted.size, threads))
 
 

@@ -8,7 +8,7 @@ function in its family, a new manifest, one test.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -26,7 +26,6 @@ from pipeline.features import (
 )
 from pipeline.features.spec import Feature, FloatArray, Scope
 from pipeline.features.transforms import HISTORY, transform_class, transforms_of
-from pipeline.market.data import Market
 from pipeline.market.panel import CARRY_COLUMNS
 
 DATE, CODE = "Date", "Code"
@@ -36,7 +35,11 @@ _ARROW = {"float32": pa.float32(), "int8": pa.int8(), "int16": pa.int16()}
 
 
 class Family(Protocol):
-    """What a family module offers."""
+    """What a family module offers.
+
+    ``compute`` takes the market, and for a family of scope "derived" also the columns known so
+    far: those of all other scopes, and of the derived families in front of it.
+    """
 
     @property
     def FEATURES(self) -> tuple[Feature, ...]: ...  # noqa: N802
@@ -44,7 +47,8 @@ class Family(Protocol):
     @property
     def SCOPE(self) -> Scope: ...  # noqa: N802
 
-    def compute(self, market: Market) -> Mapping[str, FloatArray]: ...
+    @property
+    def compute(self) -> Callable[..., Mapping[str, FloatArray]]: ...
 
 
 FAMILIES: Sequence[Family] = (

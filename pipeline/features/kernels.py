@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.features.jit import jit
+from pipeline.market.jit import jit
 from pipeline.features.spec import BoolArray, FloatArray
 from pipeline.market.panel import SAME_PRICE
 

@@ -1,7 +1,8 @@
 """From a market to the columns of a chunk.
 
 1. ``base_values``: every family once, for the wanted columns and the 20 before them. Families
-   whose lines are independent run in blocks of lines, several at a time.
+   whose lines are independent run in blocks of lines, several at a time; those that need columns
+   of other families run last.
 2. Values are brought from lines to codes and blanked outside the universe: "as stored".
 3. ``rows``: for a run of days, base columns and their transforms in catalogue order, as Arrow
    arrays sorted by Date, Code. Called month by month, it bounds memory by a month of rows.
@@ -9,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.features import transforms
 from pipeline.features.catalog import FAMILIES, Family, column_schema, features
-from pipeline.features.spec import Feature, FloatArray
+from pipeline.features.spec import Feature, FloatArray, Scope
 from pipeline.features.transforms import HISTORY, NULL_INT8, transform_class
 from pipeline.market.data import Market
 
@@ -29,7 +30,9 @@ _BLOCK = 1000  # lines per task: large enough to amortise, small enough to balan
 Column: TypeAlias = "pa.Array[Any]"
 
 
-def base_values(market: Market, days: int, threads: int = 1) -> dict[str, FloatArray]:
+def base_values(
+    market: Market, days: int, threads: int = 1, unavailable: Collection[str] = ()
+) -> dict[str, FloatArray]:
     """Base columns as stored, in float64.
 
     Args:
@@ -37,40 +40,57 @@ def base_values(market: Market, days: int, threads: int = 1) -> dict[str, FloatA
             less where the data begin within the history.
         days: sessions of the chunk, the last columns of the panel.
         threads: families and blocks computed at a time.
+        unavailable: endpoints without data; every column that reads one is null.
 
     Returns:
         name -> (codes, HISTORY + days), NaN = null and outside the universe; or
         (HISTORY + days,) for a column that has one value per date.
     """
-    panel = market.panel
-    whole = [family for family in FAMILIES if family.SCOPE == "market"]
-    lined = [family for family in FAMILIES if family.SCOPE == "line"]
-    blocks = [(a, min(a + _BLOCK, panel.n_lines)) for a in range(0, panel.n_lines, _BLOCK)]
-    raw = {
-        feature.name: np.empty((panel.n_lines, panel.n_out))
-        for family in lined
-        for feature in family.FEATURES
-    }
+    absent = frozenset(unavailable)
+    known: dict[str, FloatArray] = {}
 
-    def one_block(bounds: tuple[int, int]) -> None:
-        part = replace(market, panel=panel.block(*bounds))
-        for family in lined:
-            for name, values in _checked(family, family.compute(part)).items():
-                raw[name][bounds[0] : bounds[1]] = values
-
-    def one_family(family: Family) -> dict[str, FloatArray]:
-        return _checked(family, family.compute(market))
+    def keep(family: Family, values: Mapping[str, FloatArray]) -> None:
+        for feature in family.FEATURES:
+            column = _in_universe(market, values[feature.name])
+            known[feature.name] = (
+                np.full_like(column, np.nan) if absent & feature.endpoints else column
+            )
 
     with ThreadPoolExecutor(threads) as pool:
-        whole_results = pool.map(one_family, whole)
-        for _ in pool.map(one_block, blocks):
-            pass  # the iteration raises what a block raised
-        for result in whole_results:
-            raw.update(result)
-    return {
-        feature.name: _as_stored(market, raw.pop(feature.name), HISTORY + days)
-        for feature in features()
-    }
+        independent = pool.map(
+            lambda family: (family, _checked(family, family.compute(market))), _of_scope("market")
+        )
+        for family, values in _line_families(market, pool):
+            keep(family, values)
+        for family, values in independent:
+            keep(family, values)
+    for family in _of_scope("derived"):
+        keep(family, _checked(family, family.compute(market, known)))
+    width = HISTORY + days
+    return {feature.name: _padded(known.pop(feature.name), width) for feature in features()}
+
+
+def _of_scope(scope: Scope) -> list[Family]:
+    return [family for family in FAMILIES if scope == family.SCOPE]
+
+
+def _line_families(
+    market: Market, pool: ThreadPoolExecutor
+) -> Iterator[tuple[Family, dict[str, FloatArray]]]:
+    """Families whose lines are independent, one after the other, in blocks of lines."""
+    panel = market.panel
+    bounds = [(a, min(a + _BLOCK, panel.n_lines)) for a in range(0, panel.n_lines, _BLOCK)]
+    # One market per block for all families: they share what it caches.
+    blocks = [replace(market, panel=panel.block(*ends)) for ends in bounds]
+    for family in _of_scope("line"):
+        whole = {
+            feature.name: np.empty((panel.n_lines, panel.n_out)) for feature in family.FEATURES
+        }
+        parts = pool.map(family.compute, blocks)
+        for (start, stop), part in zip(bounds, parts, strict=True):
+            for name, values in _checked(family, part).items():
+                whole[name][start:stop] = values
+        yield family, whole
 
 
 def _checked(family: Family, values: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -80,11 +100,18 @@ def _checked(family: Family, values: Mapping[str, FloatArray]) -> dict[str, Floa
     return dict(values)
 
 
-def _as_stored(market: Market, values: FloatArray, width: int) -> FloatArray:
-    """Codes x columns, null outside the universe and before the first column there is."""
-    if values.ndim > 1:
-        universe = market.master.universe[:, -market.panel.n_out :]
-        values = np.where(universe, market.panel.pick(values), np.nan)
+def _in_universe(market: Market, values: FloatArray) -> FloatArray:
+    """Codes x columns, null outside the universe; one value per date stays as it is."""
+    if values.ndim == 1:
+        return values
+    universe = market.master.universe[:, -market.panel.n_out :]
+    return np.where(universe, market.panel.pick(values), np.nan)
+
+
+def _padded(values: FloatArray, width: int) -> FloatArray:
+    """Null columns in front where the data begin within the history."""
+    if values.shape[-1] == width:
+        return values
     padding = [(0, 0)] * (values.ndim - 1) + [(width - values.shape[-1], 0)]
     return np.pad(values, padding, constant_values=np.nan)
 
@@ -154,7 +181,7 @@ def _columns(layout: _Layout, feature: Feature, values: FloatArray) -> list[Colu
     by_day = np.ascontiguousarray(values[:, layout.days].T)
     columns = [_stored(by_day[layout.member], feature)]
     kind = transform_class(feature)
-    if kind in "XS":
+    if kind in "XSM":
         columns += _time_series(np.ascontiguousarray(values[:, layout.window]),
                                 layout.row_of_code)  # fmt: skip
     if kind in "XF":

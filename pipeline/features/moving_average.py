@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from pipeline.features import kernels
-from pipeline.features.jit import jit
+from pipeline.market.jit import jit
 from pipeline.features.spec import (
     AFTER_CLOSE,
     BARS,

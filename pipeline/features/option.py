@@ -206,10 +206,8 @@ FEATURES: tuple[Feature, ...] = (
 
 
 def compute(market: Market) -> dict[str, FloatArray]:
-    """All columns of the family, (n_out,) each; all NaN when the source is unavailable."""
+    """All columns of the family, (n_out,) each."""
     panel, quotes = market.panel, market.options
-    if quotes is None:
-        return {feature.name: np.full(panel.n_out, np.nan) for feature in FEATURES}
     return {
         **_volatilities(quotes, panel.n_out),
         **_positions(quotes, panel.sessions, panel.n_out),

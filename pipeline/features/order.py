@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.features.jit import jit
+from pipeline.market.jit import jit
 from pipeline.features.kernels import lagged
 from pipeline.features.spec import FloatArray
 from pipeline.market.panel import SAME_PRICE

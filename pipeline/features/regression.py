@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.features.jit import jit
+from pipeline.market.jit import jit
 from pipeline.features.kernels import ZERO_DEVIATION, lagged
 from pipeline.features.spec import FloatArray
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.features.jit import jit
+from pipeline.market.jit import jit
 from pipeline.features.spec import BoolArray, FloatArray
 from pipeline.market.options import OptionQuotes
 

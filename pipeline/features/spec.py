@@ -12,7 +12,10 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 DType = Literal["float32", "int8", "int16"]
-Scope = Literal["line", "market"]
+
+#: line: a line's values come from its own bars and market-wide series; market: from whatever the
+#: market holds; derived: from the columns of other families too.
+Scope = Literal["line", "market", "derived"]
 
 # Phrases of the catalogue that several families use.
 CLOSE = "eq-bars-daily.C,Vo,AdjFactor"
@@ -55,3 +58,8 @@ class Feature:
     unit: str
     null_rule: str
     check: str
+
+    @property
+    def endpoints(self) -> frozenset[str]:
+        """Ids of the endpoints it reads."""
+        return frozenset(item.partition(".")[0] for item in self.inputs.split(";"))

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.features.jit import jit
+from pipeline.market.jit import jit
 from pipeline.features.spec import DType, Feature, FloatArray
 
 HISTORY = 20  # columns before T that the time-series transforms look at

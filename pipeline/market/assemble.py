@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.market import codes as code_tables
+from pipeline.market import options
+from pipeline.market.axis import Axis, Source
+from pipeline.market.closes import carried_closes
 from pipeline.market.data import Market, Master
 from pipeline.market.options import option_quotes
 from pipeline.market.panel import RELIST_GAP, BoolArray, FloatArray, Panel
@@ -28,6 +31,25 @@ from pipeline.market.sessions import DateArray, TradingCalendar
 IndexArray: TypeAlias = NDArray[np.int64]
 
 BAR_FIELDS = ("O", "H", "L", "C", "Vo", "Va")
+
+#: Columns read of every source.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "daily_bars": ("Date", "Code", *BAR_FIELDS, "AdjFactor"),
+    "listed": ("Date", "Code", "Mkt", "S17", "S33", "ScaleCat", "Mrgn"),
+    "topix": (),
+    "indices": (),
+    "investor_types": (),
+    "fin_summary": (),
+    "dividend": (),
+    "earnings_date": (),
+    "margin_interest": (),
+    "margin_alert": (),
+    "short_ratio": (),
+    "short_sale": (),
+    "breakdown": (),
+    "futures": (),
+    "index_option": options.COLUMNS,
+}
 
 
 class EmptyUniverse(PipelineError):
@@ -46,9 +68,7 @@ class Line:
 
 
 def assemble(
-    bars: pa.Table,
-    listed: pa.Table,
-    options: pa.Table | None,
+    sources: Mapping[str, Source],
     calendar: TradingCalendar,
     sessions: DateArray,
     n_out: int,
@@ -56,9 +76,8 @@ def assemble(
     """All inputs of a chunk as dense arrays.
 
     Args:
-        bars: daily bars with Date (date32), Code, O, H, L, C, Vo, Va, AdjFactor, unadjusted.
-        listed: master records with Date, Code, Mkt, S17, S33, ScaleCat, Mrgn.
-        options: Nikkei 225 option rows, or None when the source is unavailable.
+        sources: every source of ``COLUMNS`` with at least those columns; without rows where it
+            is unavailable, which listing records must not be.
         calendar: published trading days.
         sessions: (columns,) the panel's columns, warm-up included.
         n_out: number of trailing columns wanted.
@@ -66,12 +85,19 @@ def assemble(
     Raises:
         EmptyUniverse: nobody is listed on the wanted columns.
     """
-    codes, master = _master(listed, sessions, n_out)
-    raw, factors = _raw_bars(bars, codes, sessions, master.listed)
+    codes, master = _master(sources["listed"].table, sessions, n_out)
+    raw, factors = _raw_bars(sources["daily_bars"].table, codes, sessions, master.listed)
     master.adj_factor[:] = factors
     panel = _panel(raw, factors, master.listed, codes, sessions, n_out)
-    quotes = None if options is None else option_quotes(options, sessions)
-    return Market(panel=panel, master=master, calendar=calendar, options=quotes)
+    axis = Axis(codes, sessions, n_out, calendar, factors)
+    return Market(
+        panel=panel,
+        master=master,
+        calendar=calendar,
+        axis=axis,
+        close=carried_closes(raw["C"], factors),
+        options=option_quotes(sources["index_option"].table, sessions),
+    )
 
 
 def _axis(table: pa.Table, sessions: DateArray) -> tuple[IndexArray, BoolArray]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+from pipeline.market.axis import Axis
+from pipeline.market.closes import own_basis_returns
 from pipeline.market.options import OptionQuotes
 from pipeline.market.panel import BoolArray, FloatArray, Panel
 from pipeline.market.sessions import TradingCalendar
@@ -36,16 +40,56 @@ class Master:
 
 @dataclass(frozen=True, eq=False)
 class Market:
-    """One chunk's inputs, warm-up included.
+    """One chunk's inputs, warm-up included. A source that is unavailable has no records.
 
     Attributes:
         panel: bars, lines x columns.
         master: listing records, codes x columns.
         calendar: published trading days, beyond the last column too.
-        options: Nikkei 225 option quotes; None when the source is unavailable.
+        axis: codes and columns of everything else here.
+        close: (codes, columns) carried close in yen, in the basis of the column's own date.
+        parts: morning and afternoon bars.
+        limits: touched price limits.
+        topix, indices: index levels per column.
+        options, futures: derivatives quotes per column.
+        flows: weekly trading by investor type.
+        short_ratio: short selling per sector and column.
+        breakdown: trading by kind of order, codes x columns.
+        margin, alerts, short_reports: margin balances, daily margin disclosures, reported short
+            positions, by code as of each column.
+        schedule, reactions: announced dates of reports, and reactions to reports.
+        statements, forecasts, dividends: the books of each code as of each column.
     """
 
     panel: Panel
     master: Master
     calendar: TradingCalendar
+    axis: Axis
+    close: FloatArray
     options: OptionQuotes | None
+    parts: Any = None
+    limits: Any = None
+    topix: Any = None
+    indices: Any = None
+    futures: Any = None
+    flows: Any = None
+    short_ratio: Any = None
+    breakdown: Any = None
+    margin: Any = None
+    alerts: Any = None
+    short_reports: Any = None
+    schedule: Any = None
+    reactions: Any = None
+    statements: Any = None
+    forecasts: Any = None
+    dividends: Any = None
+
+    @cached_property
+    def returns(self) -> FloatArray:
+        """(codes, columns) simple return of ``close``, in the basis of the column's own date."""
+        return own_basis_returns(self.close, self.axis.adj_factor)
+
+    @cached_property
+    def mktcap(self) -> FloatArray:
+        """(codes, columns) market value in yen: carried close x shares of the statement book."""
+        return self.close * self.statements.shares

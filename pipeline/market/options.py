@@ -15,6 +15,11 @@ from pipeline.market.sessions import DateArray
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+COLUMNS = (
+    "Date", "Strike", "PCDiv", "SQD", "IV", "IR", "Settle", "OI", "Vo", "Va", "UnderPx",
+    "EmMrgnTrgDiv",
+)  # fmt: skip
+
 SETTLEMENT_RECORD = "002"  # EmMrgnTrgDiv: 001 repeats a series when emergency margin was triggered
 PUT, CALL = "1", "2"  # PCDiv
 PERCENT: Final = 100.0

@@ -73,11 +73,13 @@ def test_the_family_returns_its_declared_columns():
     assert {x.dtype for x in seen.values()} == {np.dtype(np.float64)}
 
 
-def test_without_the_source_everything_is_null():
-    """A plan without option files leaves the columns in place."""
-    market = SimpleNamespace(panel=SimpleNamespace(n_out=5), options=None)
-    seen = option.compute(market)
-    assert list(seen) == [feature.name for feature in option.FEATURES]
+def test_without_quotes_everything_is_null():
+    """A source without rows leaves the columns in place."""
+    nothing = table_of(random_days(1)).slice(0, 0)
+    panel = SimpleNamespace(sessions=weekdays(5), n_out=5)
+    quotes = option_quotes(nothing, panel.sessions)
+    seen = option.compute(SimpleNamespace(panel=panel, options=quotes))
+    assert sorted(seen) == sorted(feature.name for feature in option.FEATURES)
     assert all(np.isnan(x).all() and x.shape == (5,) for x in seen.values())
 
 

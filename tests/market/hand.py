@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from pipeline.market.assemble import assemble
+from pipeline.api.endpoints import endpoint_of
+from pipeline.market.assemble import COLUMNS, assemble
+from pipeline.market.axis import Source
 from pipeline.market.data import Market
 from pipeline.market.panel import Panel
 from pipeline.market.sessions import DateArray, TradingCalendar
@@ -96,7 +98,35 @@ def market(*stocks: Stock, n_out: int) -> Market:
     """The stocks assembled, over as many columns as the first of them has."""
     bars, listed = tables(*stocks)
     n = len(stocks[0].closes)
-    return assemble(bars, listed, None, calendar(n), weekdays(n), n_out)
+    return assembled(bars, listed, calendar(n), weekdays(n), n_out)
+
+
+def assembled(
+    bars: pa.Table,
+    listed: pa.Table,
+    calendar: TradingCalendar,
+    sessions: DateArray,
+    n_out: int,
+    **others: pa.Table,
+) -> Market:
+    """``assemble`` of bars, master records and some other sources; the rest is unavailable."""
+    tables = {"daily_bars": bars, "listed": listed, **others}
+    sources = {
+        name: Source(
+            padded(tables[name], name) if name in tables else endpoint_of(name).schema.empty_table(),
+            endpoint_of(name).publication,
+        )
+        for name in COLUMNS
+    }
+    return assemble(sources, calendar, sessions, n_out)
+
+
+def padded(table: pa.Table, source: str) -> pa.Table:
+    """With nulls in the columns of the source that it lacks."""
+    for column in endpoint_of(source).schema:
+        if column.name not in table.column_names:
+            table = table.append_column(column, pa.nulls(table.num_rows, column.type))
+    return table
 
 
 def panel(*stocks: Stock, n_out: int) -> Panel:

@@ -12,10 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.market.assemble import EmptyUniverse, assemble
+from pipeline.market.assemble import EmptyUniverse
 from pipeline.market.panel import Panel
 
-from .hand import NAN, Stock, answering, calendar, date_of, market, panel, tables, weekdays
+from .hand import (
+    NAN,
+    Stock,
+    answering,
+    assembled,
+    calendar,
+    date_of,
+    market,
+    panel,
+    tables,
+    weekdays,
+)
 from .test_options import rows as option_rows
 from .test_options import table as option_table
 
@@ -63,7 +74,7 @@ def test_a_bar_without_close_or_volume_is_no_trade(name: str, value: float | Non
     column = bars.column_names.index(name)
     changed = pa.array([value, 101.0], pa.float64())
     bars = bars.set_column(column, name, changed)
-    seen = assemble(bars, listed, None, calendar(2), weekdays(2), 1).panel
+    seen = assembled(bars, listed, calendar(2), weekdays(2), 1).panel
     for values in (seen.o, seen.h, seen.l, seen.c, seen.v, seen.va):
         assert np.isnan(values[0]).tolist() == [True, False]
 
@@ -80,7 +91,7 @@ def test_rows_of_other_days_do_not_count():
     """A bar dated on a weekend, before or after the columns goes nowhere."""
     bars, listed = tables(Stock("13010", [100.0] * 12))
     inner = np.delete(weekdays(12)[2:9], 3)
-    seen = assemble(bars, listed, None, calendar(12), inner, 2).panel
+    seen = assembled(bars, listed, calendar(12), inner, 2).panel
     assert seen.n_columns == 6
     assert not np.isnan(seen.c).any()
 
@@ -234,14 +245,14 @@ def test_nobody_listed_is_an_error_that_names_the_days():
     """No member on any wanted column."""
     bars, listed = tables(Stock("13015", FLAT))
     with pytest.raises(EmptyUniverse, match=f"between {date_of(50)} and {date_of(59)}"):
-        assemble(bars, listed, None, calendar(60), weekdays(60), 10)
+        assembled(bars, listed, calendar(60), weekdays(60), 10)
 
 
 def test_empty_tables_are_nobody_listed():
     """Tables with columns and no rows."""
     bars, listed = tables()
     with pytest.raises(EmptyUniverse):
-        assemble(bars, listed, None, calendar(5), weekdays(5), 1)
+        assembled(bars, listed, calendar(5), weekdays(5), 1)
 
 
 # -- tables --------------------------------------------------------------------------------------
@@ -259,8 +270,8 @@ def test_dictionary_encoded_text_is_text():
         )
         for table in (bars, listed)
     ]
-    plain = assemble(bars, listed, None, calendar(2), weekdays(2), 2)
-    seen = assemble(*encoded, None, calendar(2), weekdays(2), 2)
+    plain = assembled(bars, listed, calendar(2), weekdays(2), 2)
+    seen = assembled(*encoded, calendar(2), weekdays(2), 2)
     for field in dataclasses.fields(Panel):
         np.testing.assert_array_equal(
             getattr(seen.panel, field.name), getattr(plain.panel, field.name), err_msg=field.name
@@ -275,12 +286,13 @@ def test_codes_ascend_whatever_the_order_of_rows():
 
 
 def test_options_are_arranged_when_they_are_there():
-    """None when the source is unavailable, quotes along the panel's columns otherwise."""
+    """No quote when the source is unavailable, quotes along the panel's columns otherwise."""
     bars, listed = tables(Stock("13010", FLAT[:5]))
-    assert market(Stock("13010", FLAT[:5]), n_out=1).options is None
-    seen = assemble(bars, listed, option_table(option_rows()), calendar(5), weekdays(5), 1)
-    assert seen.options is not None
+    assert market(Stock("13010", FLAT[:5]), n_out=1).options.strike.size == 0
+    rows = option_table(option_rows())
+    seen = assembled(bars, listed, calendar(5), weekdays(5), 1, index_option=rows)
     assert seen.options.offsets.size == 6
+    assert seen.options.strike.size > 0
 
 
 # -- lines against the definition ----------------------------------------------------------------
@@ -360,7 +372,7 @@ def test_a_row_is_the_same_in_a_panel_that_starts_later(stock: Stock, n_out: int
         return
     bars, listed = tables(stock)
     columns = weekdays(COLUMNS)[later:]
-    seen = assemble(bars, listed, None, calendar(COLUMNS), columns, n_out).panel
+    seen = assembled(bars, listed, calendar(COLUMNS), columns, n_out).panel
     whole = panel(stock, n_out=n_out)
     for here in present:
         a, b = answering(seen, "13010", here - later), answering(whole, "13010", here)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
-from collections.abc import Hashable
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property, lru_cache, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
 from .operators import Value, after, log_return, simple_return
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Row = dict[str, Any]
+"""A row of a raw table: dates as ``datetime.date``, null and blank as ``None``."""
 
 DEPTH = 500
 """Columns of history kept: the longest window (500, listing age); 446 for p with its carry."""
@@ -33,15 +39,31 @@ TIERS = {
 
 @dataclass(frozen=True)
 class Bar:
-    """One raw bar as delivered; ``factor`` is AdjFactor with null as 1."""
+    """One raw bar as delivered; ``factor`` is AdjFactor with null as 1.
 
-    o: Value
-    h: Value
-    l: Value
-    c: Value
-    vo: Value
-    va: Value
-    factor: float
+    The limit flags are texts ("" for null). ``m*`` is the morning, ``a*`` the afternoon session;
+    without these columns in the table they are null.
+    """
+
+    o: Value = None
+    h: Value = None
+    l: Value = None
+    c: Value = None
+    vo: Value = None
+    va: Value = None
+    factor: float = 1.0
+    ul: str = ""
+    ll: str = ""
+    mo: Value = None
+    mh: Value = None
+    ml: Value = None
+    mc: Value = None
+    mva: Value = None
+    ao: Value = None
+    ah: Value = None
+    al: Value = None
+    ac: Value = None
+    ava: Value = None
 
     @property
     def is_traded(self) -> bool:
@@ -49,7 +71,12 @@ class Bar:
         return self.c is not None and self.vo is not None and self.vo > 0
 
 
-NO_BAR = Bar(None, None, None, None, None, None, 1.0)
+NO_BAR = Bar()
+
+BAR_NUMBERS = ("O", "H", "L", "C", "Vo", "Va")
+SESSION_NUMBERS = tuple(
+    f"{session}{part}" for session in "MA" for part in ("O", "H", "L", "C", "Va")
+)
 
 
 @dataclass(frozen=True)
@@ -73,21 +100,33 @@ class ReferenceMarket:
 
     Args:
         bars: Date, Code, O, H, L, C, Vo, Va, AdjFactor, raw; null where there was no trade.
+            Optional: UL, LL and MO, MH, ML, MC, MVa, AO, AH, AL, AC, AVa.
         master: Date, Code, Mkt, S17, S33, ScaleCat, Mrgn; one record per listed code and date.
         calendar: Date, HolDiv; the published calendar, beyond the last bar as well.
+        others: Further raw tables by the name of their source, such as ``topix``.
     """
 
-    def __init__(self, bars: pd.DataFrame, master: pd.DataFrame, calendar: pd.DataFrame) -> None:
+    def __init__(
+        self,
+        bars: pd.DataFrame,
+        master: pd.DataFrame,
+        calendar: pd.DataFrame,
+        others: Mapping[str, pd.DataFrame] | None = None,
+    ) -> None:
         days = zip(_dates(calendar), calendar["HolDiv"], strict=True)
         self.columns = sorted({d for d, division in days if str(division) in {"1", "2"}})
         self.column_of = {d: i for i, d in enumerate(self.columns)}
         self.calendar_end = max(_dates(calendar))
+        self.tables: Mapping[str, pd.DataFrame] = {} if others is None else dict(others)
+        self.memory: dict[tuple[Hashable, ...], Any] = {}
         self._bar_rows = _by_code(bars)
         self._master_rows = _by_code(master)
         self.bars = lru_cache(maxsize=None)(self._read_bars)
         self.listings = lru_cache(maxsize=None)(self._read_listings)
         self.universe = lru_cache(maxsize=None)(self._find_universe)
         self.history = lru_cache(maxsize=1500)(self._build_history)
+        self.rows = lru_cache(maxsize=None)(self._read_rows)
+        self.rows_by = lru_cache(maxsize=None)(self._group_rows)
         self.values: dict[tuple[str, str, dt.date], Value] = {}
 
     @property
@@ -95,19 +134,39 @@ class ReferenceMarket:
         """Every code that ever had a master record."""
         return sorted(self._master_rows)
 
+    def eff(self, date: dt.date) -> int:
+        """Number of the first column at or after a date; beyond the calendar its length."""
+        return bisect_left(self.columns, date)
+
+    def before(self, date: dt.date, k: int = 1) -> dt.date | None:
+        """The column k columns before a trading day, if the calendar reaches back so far."""
+        here = self.column_of[date]
+        return self.columns[here - k] if here >= k else None
+
+    def window(self, date: dt.date, width: int) -> list[dt.date | None]:
+        """The columns T-width+1 .. T, oldest first; null before the calendar."""
+        return [self.before(date, k) for k in reversed(range(width))]
+
+    def has(self, source: str) -> bool:
+        """Tell whether a table has any row."""
+        return len(self.tables.get(source, ())) > 0
+
+    def _read_rows(self, source: str) -> list[Row]:
+        """The rows of a table in file order, none without the table."""
+        frame = self.tables.get(source)
+        if frame is None:
+            return []
+        return [{str(k): _plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
+
+    def _group_rows(self, source: str, field: str) -> dict[Any, list[Row]]:
+        """The rows of a table by the value of one field, in file order."""
+        groups: dict[Any, list[Row]] = {}
+        for row in self.rows(source):
+            groups.setdefault(row[field], []).append(row)
+        return groups
+
     def _read_bars(self, code: str) -> dict[dt.date, Bar]:
-        return {
-            row["Date"]: Bar(
-                o=_number(row["O"]),
-                h=_number(row["H"]),
-                l=_number(row["L"]),
-                c=_number(row["C"]),
-                vo=_number(row["Vo"]),
-                va=_number(row["Va"]),
-                factor=_factor(row["AdjFactor"]),
-            )
-            for row in self._bar_rows.get(code, [])
-        }
+        return {row["Date"]: _bar(row) for row in self._bar_rows.get(code, [])}
 
     def _read_listings(self, code: str) -> dict[dt.date, Listing]:
         fields = ("Mkt", "S17", "S33", "ScaleCat", "Mrgn")
@@ -176,8 +235,10 @@ class History:
     @cached_property
     def k(self) -> list[float]:
         """K(u,T]: the product of the factors after u up to T."""
-        factors = [1.0 if f is None else f for f in self.factors]
-        return [math.prod(factors[i + 1 :]) for i in range(len(factors))]
+        newest_first = [1.0]
+        for factor in reversed(self.factors[1:]):
+            newest_first.append(newest_first[-1] * (1.0 if factor is None else factor))
+        return newest_first[::-1]
 
     @cached_property
     def trades(self) -> list[Bar | None]:
@@ -231,6 +292,14 @@ class History:
         ]
 
     @cached_property
+    def tv(self) -> list[Value]:
+        """Turnover in yen, 0 without a trade, null where not listed."""
+        return [
+            None if record is None else 0.0 if bar is None else bar.va or 0.0
+            for bar, record in zip(self.trades, self.records, strict=True)
+        ]
+
+    @cached_property
     def p(self) -> list[Value]:
         """Carried close: the last traded close for at most 20 further columns."""
         result: list[Value] = []
@@ -257,6 +326,29 @@ class History:
         return after(self.p, log_return)
 
 
+def remembered(
+    f: Callable[Concatenate[ReferenceMarket, P], R],
+) -> Callable[Concatenate[ReferenceMarket, P], R]:
+    """Keep the results of a function of a market, by its further arguments, in that market."""
+
+    @wraps(f)
+    def look_up(market: ReferenceMarket, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        key = (f, *args, *sorted(kwargs.items()))
+        if key not in market.memory:
+            market.memory[key] = f(market, *args, **kwargs)
+        result: R = market.memory[key]
+        return result
+
+    return look_up
+
+
+def _bar(row: Mapping[Hashable, Any]) -> Bar:
+    fields: dict[str, Any] = {f.lower(): _number(row[f]) for f in BAR_NUMBERS}
+    fields |= {f.lower(): _number(row.get(f)) for f in SESSION_NUMBERS}
+    fields |= {f.lower(): _text(row.get(f)) for f in ("UL", "LL")}
+    return Bar(factor=_factor(row["AdjFactor"]), **fields)
+
+
 def _dates(frame: pd.DataFrame) -> list[dt.date]:
     return list(pd.to_datetime(frame["Date"]).dt.date)
 
@@ -270,6 +362,13 @@ def _by_code(frame: pd.DataFrame) -> dict[str, list[dict[Hashable, Any]]]:
 
 def _is_null(value: Any) -> bool:
     return bool(pd.isna(value)) or value == ""
+
+
+def _plain(value: Any) -> Any:
+    """A cell as plain Python: null and blank become None, timestamps dates."""
+    if _is_null(value):
+        return None
+    return value.date() if isinstance(value, dt.datetime) else value
 
 
 def _number(value: Any) -> Value:

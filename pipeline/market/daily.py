@@ -1,0 +1,23 @@
+"""Sources with one record per trading day and key, joined by the date they carry.
+
+Such a record counts in the row of its own date alone. It has no place in the panel when that date
+is no column (derivatives trade on some holidays), or when it was not public by the decision time
+of that column.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.market.axis import NOWHERE, Axis, IndexArray, Source, dates_of
+
+DATE = "Date"
+
+
+def own_columns(source: Source, axis: Axis) -> IndexArray:
+    """(rows,) column of each record's own date; NOWHERE where it counts in none."""
+    dates = dates_of(source.table[DATE])
+    column = axis.column_at_or_after(dates)
+    inside = (column >= 0) & (column < axis.n_columns)
+    inside[inside] = axis.sessions[column[inside]] == dates[inside]
+    return np.where(inside & (axis.visible_from(source) == column), column, NOWHERE)
