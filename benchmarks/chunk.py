@@ -68,8 +68,8 @@ def _build(root: Path, store: ChunkStore) -> common.Usage:
 
 
 def _parameters(status: dict[str, Any]) -> dict[str, str]:
-    """Of the task that made this chunk; the key of any source holds the range of all."""
-    key = next(iter(status["inputs"]))
+    """Of the task that made this chunk; the key of the bars holds the daily range."""
+    key = next(key for key in status["inputs"] if key.startswith("daily_bars"))
     return {
         "chunk": CHUNK,
         "first": status["covered_from"],

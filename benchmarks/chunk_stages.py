@@ -10,12 +10,12 @@ from functools import wraps
 from typing import Any
 from unittest import mock
 
-from pipeline.features import matrix
+from pipeline.features import chunk, matrix
 from pipeline.features.catalog import FAMILIES
 from pipeline.market.data import Market
 from pipeline.storage.parquet import RowGroupWriter
 from pipeline.storage.snapshots import SnapshotStore
-from pipeline.tasks import BuildChunk, chunks
+from pipeline.tasks import BuildChunk
 
 
 class Stopwatches:
@@ -55,7 +55,7 @@ def run(task: BuildChunk) -> tuple[list[str], Market]:
     watches = Stopwatches()
     stages = (
         ("read snapshots", SnapshotStore, "read"),
-        ("assemble arrays", chunks, "assemble"),
+        ("assemble arrays", chunk, "assemble"),
         ("base columns", matrix, "base_values"),
         ("transforms, Arrow columns", matrix, "rows"),
         ("encode Parquet", RowGroupWriter, "write"),

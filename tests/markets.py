@@ -7,10 +7,9 @@ make; ``build`` wires tables to rows exactly as the chunk task does, without fil
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -21,11 +20,12 @@ from pipeline.api.decode import Decoder
 from pipeline.api.endpoints import endpoint_of
 from pipeline.api.rows import ordered
 from pipeline.api.scan import Columns as ScannedColumns
-from pipeline.features import catalog, matrix
+from pipeline.features import chunk, matrix
+from pipeline.features.chunk import months_of
 from pipeline.features.spec import FloatArray
 from pipeline.features.transforms import HISTORY
 from pipeline.market.asof import decision_time, visible
-from pipeline.market.assemble import COLUMNS, assemble
+from pipeline.market.assemble import COLUMNS
 from pipeline.market.axis import Source
 from pipeline.market.data import Market
 from pipeline.market.sessions import TradingCalendar
@@ -212,7 +212,7 @@ class Chunk:
         days = self.sessions.size
         parts = [
             matrix.rows(self.market, self.base, days, start, stop, threads)
-            for start, stop in _months(self.sessions)
+            for start, stop in months_of(self.sessions)
         ]
         return pa.concat_tables(parts).combine_chunks()
 
@@ -234,20 +234,10 @@ def build(tables: Tables, first: Day, last: Day, *, earlier: int = 0, threads: i
         earlier: columns by which the panel starts earlier than it has to.
         threads: as in the task.
     """
-    calendar = tables.sessions
-    wanted = calendar.between(np.datetime64(first), np.datetime64(last))
-    start = calendar.back(wanted[0], catalog.warm_up_columns() + earlier)
-    columns = calendar.between(start, wanted[-1])
-    n_out = min(wanted.size + HISTORY, columns.size)
     sources = {name: tables.source(name) for name in tables.sources}
-    market = assemble(sources, calendar, columns, n_out)
-    return Chunk(market, wanted, matrix.base_values(market, wanted.size, threads))
-
-
-def _months(sessions: np.ndarray) -> Iterator[tuple[int, int]]:
-    month = sessions.astype("datetime64[M]")
-    edges = [0, *(np.flatnonzero(month[1:] != month[:-1]) + 1).tolist(), sessions.size]
-    return pairwise(edges)
+    days = np.datetime64(first), np.datetime64(last)
+    built = chunk.build(sources, tables.sessions, *days, threads=threads, earlier=earlier)
+    return Chunk(built.market, built.sessions, built.base)
 
 
 def between(rows: pa.Table, first: Day, last: Day) -> pa.Table:

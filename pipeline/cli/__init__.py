@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipeline.cli import cache, demo, dictionary, manifest, sim
+from pipeline.cli import audit, cache, demo, dictionary, manifest, sim
 from pipeline.errors import PipelineError
 
-_COMMANDS = (sim, demo, manifest, dictionary, cache)
+_COMMANDS = (sim, demo, manifest, dictionary, cache, audit)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

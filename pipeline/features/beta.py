@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.features import kernels
+from pipeline.features.futures import topix_basis
 from pipeline.features.kernels import ZERO_DEVIATION
 from pipeline.features.spec import AFTER_CLOSE, CLOSE, Feature, FloatArray, Scope, no_carried_close
 from pipeline.market.data import Market
@@ -135,7 +136,7 @@ def compute(market: Market) -> dict[str, FloatArray]:
             kernels.window_sum(earlier, _MOMENTUM_WINDOW, _MOMENTUM_MIN_COUNT, n_out),
             kernels.window_std(earlier, _MOMENTUM_WINDOW, _MOMENTUM_MIN_COUNT, n_out),
         ),
-        "beta_x_fut_basis": beta * market.futures.topix_basis[-n_out:],
+        "beta_x_fut_basis": beta * topix_basis(market),
     }
 
 

@@ -16,16 +16,42 @@ import pyarrow as pa
 
 from pipeline.features import (
     alpha158_rolling,
+    beta,
+    breakdown,
     calendar,
     candle,
+    crowding,
+    dividend,
+    earnings_calendar,
+    fundamental,
+    futures,
+    gap,
+    guidance,
     identity,
+    investor_flow,
+    limit,
+    liquidity,
+    margin,
+    margin_alert,
+    market_breadth,
     moving_average,
     option,
+    oscillator,
+    peer,
     price_return,
+    sector,
+    sector_relative,
+    session,
+    short_position,
+    short_ratio,
+    supply,
+    topix_index,
+    valuation,
     volatility,
 )
 from pipeline.features.spec import Feature, FloatArray, Scope
 from pipeline.features.transforms import HISTORY, transform_class, transforms_of
+from pipeline.market.basis import DEPTH as SPLIT_DEPTH
 from pipeline.market.panel import CARRY_COLUMNS
 
 DATE, CODE = "Date", "Code"
@@ -56,10 +82,35 @@ FAMILIES: Sequence[Family] = (
     price_return,
     candle,
     moving_average,
+    oscillator,
     volatility,
+    liquidity,
     alpha158_rolling,
+    limit,
+    session,
+    gap,
+    sector,
+    sector_relative,
+    peer,
+    beta,
+    topix_index,
+    market_breadth,
+    futures,
     option,
+    investor_flow,
+    margin,
+    margin_alert,
+    short_ratio,
+    short_position,
+    breakdown,
+    fundamental,
+    guidance,
+    valuation,
+    dividend,
+    earnings_calendar,
     calendar,
+    supply,
+    crowding,
 )
 
 
@@ -87,6 +138,16 @@ def column_schema() -> pa.Schema:
     return pa.schema(keys + columns)
 
 
+@cache
+def columns_by_family() -> Mapping[str, tuple[str, ...]]:
+    """Names of all feature columns of each family, in column order."""
+    columns: dict[str, list[str]] = {}
+    for feature in features():
+        names = [feature.name, *(feature.name + t.suffix for t in transforms_of(feature))]
+        columns.setdefault(feature.family, []).extend(names)
+    return {family: tuple(names) for family, names in columns.items()}
+
+
 def repeating_columns() -> frozenset[str]:
     """Columns whose values repeat over the rows of a day: one per date, per sector, or ranks."""
     return frozenset(
@@ -97,10 +158,17 @@ def repeating_columns() -> frozenset[str]:
     )
 
 
+#: Endpoints whose records are read from earlier than the panel begins, by this many calendar
+#: days: the statement book reaches back 1,100 columns from each of 250 columns before T.
+EARLIER_DAYS: Mapping[str, int] = {"fin-summary": 1250}
+
+
 def warm_up_columns() -> int:
     """Trading columns in front of a chunk that make every value independent of its start.
 
     The longest look-back, the columns a close may be carried over before it, and the history
-    of the transforms.
+    of the transforms. What reads the statement book looks back further, but in its own records
+    only (``EARLIER_DAYS``); of the panel it needs the split factors.
     """
-    return max(feature.lookback for feature in features()) + CARRY_COLUMNS + HISTORY
+    deepest = max(f.lookback for f in features() if not f.endpoints & EARLIER_DAYS.keys())
+    return max(deepest, SPLIT_DEPTH) + CARRY_COLUMNS + HISTORY

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.market.jit import jit
 from pipeline.features.spec import BoolArray, FloatArray
+from pipeline.market.jit import jit
 from pipeline.market.panel import SAME_PRICE
 
 ZERO_DEVIATION = 1e-12  # a std up to this share of the largest absolute value counts as 0

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.market.jit import jit
 from pipeline.features.kernels import lagged
 from pipeline.features.spec import FloatArray
+from pipeline.market.jit import jit
 from pipeline.market.panel import SAME_PRICE
 
 

@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 
 from pipeline.features import kernels
-from pipeline.market.jit import jit
 from pipeline.features.spec import (
     AFTER_CLOSE,
     BARS,
@@ -18,6 +17,7 @@ from pipeline.features.spec import (
     no_carried_close,
 )
 from pipeline.market.data import Market
+from pipeline.market.jit import jit
 from pipeline.market.panel import SAME_PRICE
 
 SCOPE: Scope = "line"

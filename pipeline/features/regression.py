@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.market.jit import jit
 from pipeline.features.kernels import ZERO_DEVIATION, lagged
 from pipeline.features.spec import FloatArray
+from pipeline.market.jit import jit
 
 
 class Trend(NamedTuple):

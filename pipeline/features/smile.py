@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.market.jit import jit
 from pipeline.features.spec import BoolArray, FloatArray
+from pipeline.market.jit import jit
 from pipeline.market.options import OptionQuotes
 
 IntArray = NDArray[np.int64]

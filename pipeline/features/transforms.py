@@ -17,8 +17,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.market.jit import jit
 from pipeline.features.spec import DType, Feature, FloatArray
+from pipeline.market.jit import jit
 
 HISTORY = 20  # columns before T that the time-series transforms look at
 _MIN_HISTORY = 10
@@ -41,6 +41,7 @@ class Transform:
         group: time_series, sector or cross_section.
         formula: its definition on x, the base value as stored.
         dtype: stored type.
+        unit: unit of the value; SAME_UNIT for that of x.
         null_rule: when the value is null.
     """
 
@@ -48,43 +49,50 @@ class Transform:
     group: Literal["time_series", "sector", "cross_section"]
     formula: str
     dtype: DType
+    unit: str
     null_rule: str
 
+
+SAME_UNIT = "as x"
 
 TRANSFORMS = (
     Transform(
         "_roll_mean_20d", "time_series", "mean of x over the 20 columns T-20..T-1", "float32",
-        "fewer than 10 non-null values",
+        SAME_UNIT, "fewer than 10 non-null values",
     ),
     Transform(
         "_roll_std_20d", "time_series", "standard deviation (ddof 1) of x over T-20..T-1",
-        "float32", "fewer than 10 non-null values",
+        "float32", SAME_UNIT, "fewer than 10 non-null values",
     ),
     Transform(
-        "_zscore_20d", "time_series", "(x_T - roll_mean) / roll_std", "float32",
+        "_zscore_20d", "time_series", "(x_T - roll_mean) / roll_std", "float32", "z",
         "any input null, or roll_std <= 1e-12 * max(1, |roll_mean|)",
     ),
     Transform(
-        "_outlier_flag", "time_series", "1 if |zscore| > 2 else 0", "int8", "zscore null"
+        "_outlier_flag", "time_series", "1 if |zscore| > 2 else 0", "int8", "flag", "zscore null"
     ),
     Transform(
         "_sector_mean", "sector", "mean of x over the members of the same S33 on T, self included",
-        "float32", "fewer than 5 non-null members",
+        "float32", SAME_UNIT, "fewer than 5 non-null members",
     ),
-    Transform("_sector_rel", "sector", "x - sector_mean", "float32", "either null"),
+    Transform(
+        "_sector_rel", "sector", "x - sector_mean", "float32", SAME_UNIT, "either null"
+    ),
     Transform(
         "_cs_rank", "cross_section", "ascending rank of x in the universe of T, average ties",
-        "float32", "x null or fewer than 20 values",
+        "float32", "rank from 1", "x null or fewer than 20 values",
     ),
     Transform(
         "_cs_pct", "cross_section", "(cs_rank - 1) / (number of values - 1)", "float32",
-        "cs_rank null",
+        "share 0-1", "cs_rank null",
     ),
     Transform(
-        "_cs_top20_flag", "cross_section", "1 if cs_pct >= 0.8 else 0", "int8", "cs_pct null"
+        "_cs_top20_flag", "cross_section", "1 if cs_pct >= 0.8 else 0", "int8", "flag",
+        "cs_pct null",
     ),
     Transform(
-        "_cs_bottom20_flag", "cross_section", "1 if cs_pct <= 0.2 else 0", "int8", "cs_pct null"
+        "_cs_bottom20_flag", "cross_section", "1 if cs_pct <= 0.2 else 0", "int8", "flag",
+        "cs_pct null",
     ),
 )  # fmt: skip
 

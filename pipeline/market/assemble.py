@@ -19,12 +19,27 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
+from pipeline.market import (
+    alerts,
+    breakdown,
+    dividends,
+    flows,
+    forecasts,
+    futures,
+    indices,
+    margin,
+    options,
+    parts,
+    reactions,
+    schedule,
+    short_ratio,
+    short_reports,
+    statements,
+)
 from pipeline.market import codes as code_tables
-from pipeline.market import options
 from pipeline.market.axis import Axis, Source
 from pipeline.market.closes import carried_closes
 from pipeline.market.data import Market, Master
-from pipeline.market.options import option_quotes
 from pipeline.market.panel import RELIST_GAP, BoolArray, FloatArray, Panel
 from pipeline.market.sessions import DateArray, TradingCalendar
 
@@ -32,22 +47,27 @@ IndexArray: TypeAlias = NDArray[np.int64]
 
 BAR_FIELDS = ("O", "H", "L", "C", "Vo", "Va")
 
+
+def _union(*columns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for names in columns for name in names))
+
+
 #: Columns read of every source.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "daily_bars": ("Date", "Code", *BAR_FIELDS, "AdjFactor"),
+    "daily_bars": _union(("Date", "Code", *BAR_FIELDS, "AdjFactor"), parts.COLUMNS),
     "listed": ("Date", "Code", "Mkt", "S17", "S33", "ScaleCat", "Mrgn"),
-    "topix": (),
-    "indices": (),
-    "investor_types": (),
-    "fin_summary": (),
-    "dividend": (),
-    "earnings_date": (),
-    "margin_interest": (),
-    "margin_alert": (),
-    "short_ratio": (),
-    "short_sale": (),
-    "breakdown": (),
-    "futures": (),
+    "topix": indices.TOPIX_COLUMNS,
+    "indices": indices.INDICES_COLUMNS,
+    "investor_types": flows.COLUMNS,
+    "fin_summary": _union(statements.COLUMNS, forecasts.COLUMNS, reactions.COLUMNS),
+    "dividend": dividends.COLUMNS,
+    "earnings_date": schedule.COLUMNS,
+    "margin_interest": margin.COLUMNS,
+    "margin_alert": alerts.COLUMNS,
+    "short_ratio": short_ratio.COLUMNS,
+    "short_sale": short_reports.COLUMNS,
+    "breakdown": breakdown.COLUMNS,
+    "futures": futures.COLUMNS,
     "index_option": options.COLUMNS,
 }
 
@@ -96,7 +116,23 @@ def assemble(
         calendar=calendar,
         axis=axis,
         close=carried_closes(raw["C"], factors),
-        options=option_quotes(sources["index_option"].table, sessions),
+        parts=parts.day_parts(sources["daily_bars"], axis),
+        limits=parts.limit_flags(sources["daily_bars"], axis),
+        topix=indices.topix(sources["topix"], axis),
+        indices=indices.index_closes(sources["indices"], axis),
+        options=options.option_quotes(sources["index_option"].table, sessions),
+        futures=futures.futures_quotes(sources["futures"], axis),
+        flows=flows.investor_flows(sources["investor_types"], axis),
+        short_ratio=short_ratio.short_ratios(sources["short_ratio"], axis),
+        breakdown=breakdown.breakdown(sources["breakdown"], axis),
+        margin=margin.margin_records(sources["margin_interest"], axis),
+        alerts=alerts.margin_alerts(sources["margin_alert"], axis),
+        short_reports=short_reports.short_reports(sources["short_sale"], axis),
+        schedule=schedule.earnings_schedule(sources["earnings_date"], axis),
+        reactions=reactions.earnings_events(sources["fin_summary"], axis),
+        statements=statements.statements(sources["fin_summary"], axis),
+        forecasts=forecasts.forecasts(sources["fin_summary"], axis),
+        dividends=dividends.dividend_notices(sources["dividend"], axis),
     )
 
 

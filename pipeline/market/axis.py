@@ -83,9 +83,7 @@ class Axis:
 
     def visible_from(self, source: Source) -> IndexArray:
         """(rows,) first column in whose row each record may appear."""
-        return self._relative(
-            first_visible_column(source.table, source.publication, self.calendar)
-        )
+        return self._relative(first_visible_column(source.table, source.publication, self.calendar))
 
     def _relative(self, position: NDArray[np.integer[Any]]) -> IndexArray:
         offset = self.calendar.index(self.sessions[0])

@@ -16,8 +16,7 @@ DATE = "Date"
 
 def own_columns(source: Source, axis: Axis) -> IndexArray:
     """(rows,) column of each record's own date; NOWHERE where it counts in none."""
-    dates = dates_of(source.table[DATE])
-    column = axis.column_at_or_after(dates)
-    inside = (column >= 0) & (column < axis.n_columns)
-    inside[inside] = axis.sessions[column[inside]] == dates[inside]
-    return np.where(inside & (axis.visible_from(source) == column), column, NOWHERE)
+    column = axis.visible_from(source)
+    column[(column < 0) | (column >= axis.n_columns)] = NOWHERE
+    own = axis.sessions[column] == dates_of(source.table[DATE])
+    return np.where(own, column, NOWHERE)

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
+from pipeline.market.alerts import MarginAlerts
 from pipeline.market.axis import Axis
+from pipeline.market.breakdown import Breakdown
 from pipeline.market.closes import own_basis_returns
+from pipeline.market.dividends import DividendNotices
+from pipeline.market.flows import InvestorFlows
+from pipeline.market.forecasts import Forecasts
+from pipeline.market.futures import FuturesQuotes
+from pipeline.market.indices import IndexCloses, Topix
+from pipeline.market.margin import MarginRecords
 from pipeline.market.options import OptionQuotes
 from pipeline.market.panel import BoolArray, FloatArray, Panel
+from pipeline.market.parts import DayParts, LimitFlags
+from pipeline.market.reactions import EarningsEvents
+from pipeline.market.schedule import EarningsSchedule
 from pipeline.market.sessions import TradingCalendar
+from pipeline.market.short_ratio import ShortRatios
+from pipeline.market.short_reports import ShortReports
+from pipeline.market.statements import Statements
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,23 +79,23 @@ class Market:
     calendar: TradingCalendar
     axis: Axis
     close: FloatArray
-    options: OptionQuotes | None
-    parts: Any = None
-    limits: Any = None
-    topix: Any = None
-    indices: Any = None
-    futures: Any = None
-    flows: Any = None
-    short_ratio: Any = None
-    breakdown: Any = None
-    margin: Any = None
-    alerts: Any = None
-    short_reports: Any = None
-    schedule: Any = None
-    reactions: Any = None
-    statements: Any = None
-    forecasts: Any = None
-    dividends: Any = None
+    parts: DayParts
+    limits: LimitFlags
+    topix: Topix
+    indices: IndexCloses
+    options: OptionQuotes
+    futures: FuturesQuotes
+    flows: InvestorFlows
+    short_ratio: ShortRatios
+    breakdown: Breakdown
+    margin: MarginRecords
+    alerts: MarginAlerts
+    short_reports: ShortReports
+    schedule: EarningsSchedule
+    reactions: EarningsEvents
+    statements: Statements
+    forecasts: Forecasts
+    dividends: DividendNotices
 
     @cached_property
     def returns(self) -> FloatArray:

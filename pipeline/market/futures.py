@@ -1,4 +1,4 @@
-"""Futures quotes (drv-bars-daily-fut) of three products, contracts x columns, and which is front."""
+"""Futures quotes (drv-bars-daily-fut) of three products, and which contract is front."""
 
 from __future__ import annotations
 

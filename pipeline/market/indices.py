@@ -1,8 +1,4 @@
-"""Closes of the indices features compare a stock with, along the trading columns.
-
-An index record belongs to its own date. One dated on a day that is no column, or not public by
-the decision time of its date, is left out.
-"""
+"""Levels of the indices features compare a stock with, along the trading columns."""
 
 from __future__ import annotations
 
@@ -10,17 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.market.axis import Axis, FloatArray, IndexArray, Source, dates_of, encoded, numbers_of
+from pipeline.market.axis import (
+    NOWHERE,
+    Axis,
+    FloatArray,
+    IndexArray,
+    Source,
+    encoded,
+    numbers_of,
+)
+from pipeline.market.daily import own_columns
 from pipeline.market.panel import SAME_PRICE
 
 TOPIX_COLUMNS: Final = ("Date", "O", "H", "L", "C")
-COLUMNS: Final = ("Date", "Code", "C")
+INDICES_COLUMNS: Final = ("Date", "Code", "C")
 
 #: TOPIX-33 index of each industry. The two kinds of codes look alike and are not: index 0050 is
 #: transport equipment, S33 0050 is fishery.
@@ -88,7 +92,8 @@ class IndexCloses:
 
     def of(self, code: str) -> FloatArray:
         """(columns,) closes of one of INDEX_CODES."""
-        return self.closes[INDEX_CODES.index(code)]
+        series: FloatArray = self.closes[INDEX_CODES.index(code)]
+        return series
 
     @property
     def sectors(self) -> FloatArray:
@@ -103,11 +108,12 @@ def topix(source: Source, axis: Axis) -> Topix:
         source: ``Date`` (date32); ``O``, ``H``, ``L``, ``C`` (float64).
         axis: the columns.
     """
-    rows = _rows_on_axis(source, axis)
+    column = own_columns(source, axis)
+    keep = column != NOWHERE
 
     def dense(field: str) -> FloatArray:
         series = np.full(axis.n_columns, np.nan)
-        series[rows.column] = numbers_of(source.table[field])[rows.row]
+        series[column[keep]] = numbers_of(source.table[field])[keep]
         return series
 
     return Topix(o=dense("O"), h=dense("H"), l=dense("L"), c=dense("C"))
@@ -120,32 +126,15 @@ def index_closes(source: Source, axis: Axis) -> IndexCloses:
         source: ``Date`` (date32), ``Code`` (string), ``C`` (float64); other codes are left out.
         axis: the columns.
     """
-    table = source.table
-    wanted = pc.is_in(table["Code"].cast(pa.string()), value_set=pa.array(INDEX_CODES))
-    source = Source(table.filter(wanted), source.publication)
-    rows = _rows_on_axis(source, axis)
+    column, index = own_columns(source, axis), _index_of(source.table["Code"])
+    keep = (column != NOWHERE) & (index != NOWHERE)
     closes = np.full((len(INDEX_CODES), axis.n_columns), np.nan)
-    index = _index_of(source.table["Code"])[rows.row]
-    closes[index, rows.column] = numbers_of(source.table["C"])[rows.row]
+    closes[index[keep], column[keep]] = numbers_of(source.table["C"])[keep]
     return IndexCloses(closes)
 
 
-class _Rows(NamedTuple):
-    """Rows of a table that belong to a column, (kept,) each."""
-
-    row: IndexArray
-    column: IndexArray
-
-
-def _rows_on_axis(source: Source, axis: Axis) -> _Rows:
-    dates = dates_of(source.table["Date"])
-    column = axis.visible_from(source)
-    row = np.flatnonzero((column >= 0) & (column < axis.n_columns))
-    row = row[axis.sessions[column[row]] == dates[row]]
-    return _Rows(row, column[row])
-
-
 def _index_of(codes: pa.ChunkedArray[Any]) -> IndexArray:
-    """(rows,) position of each code in INDEX_CODES."""
+    """(rows,) position of each code in INDEX_CODES; NOWHERE for others."""
     number, texts = encoded(codes)
-    return np.array([INDEX_CODES.index(text) for text in texts], dtype=np.int64)[number]
+    place = {code: position for position, code in enumerate(INDEX_CODES)}
+    return np.array([place.get(text, NOWHERE) for text in texts], dtype=np.int64)[number]

@@ -1,6 +1,7 @@
 """What the daily bars say beyond the whole day's bar: its two sessions, and the price limits.
 
 Everything here is raw, of one day, and compared within that day only, so it has no price basis.
+A day without a master record has its bar here all the same: the families look at the listing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.market.axis import NOWHERE, Axis, Source, numbers_of
+from pipeline.market.daily import own_columns
 from pipeline.market.panel import BoolArray, FloatArray
 
 #: Columns in front of the wanted ones on which session fields are kept: the deepest use, a sum
@@ -97,7 +99,7 @@ class _TradedDays:
 
     def touched(self, field: str) -> BoolArray:
         """(codes, width) True where the flag ``field`` is set; a null flag is not."""
-        flag = pc.equal(self.table[field], pa.scalar(_TOUCHED)).fill_null(False)  # type: ignore[attr-defined]
+        flag = pc.equal(self.table[field], pa.scalar(_TOUCHED)).fill_null(False)
         return self.flags(flag.to_numpy())
 
 
@@ -144,9 +146,10 @@ def limit_flags(source: Source, axis: Axis) -> LimitFlags:
 
 
 def _traded_days(source: Source, axis: Axis, width: int) -> _TradedDays:
-    column = axis.visible_from(source) - (axis.n_columns - width)
+    first = axis.n_columns - width
+    column = own_columns(source, axis)
     code = axis.position_of(source.table["Code"])
     traded = (numbers_of(source.table["Vo"]) > 0.0) & ~np.isnan(numbers_of(source.table["C"]))
-    keep = traded & (column >= 0) & (column < width) & (code != NOWHERE)
+    keep = traded & (column != NOWHERE) & (column >= first) & (code != NOWHERE)
     table = source.table.select(COLUMNS).filter(pa.array(keep))
-    return _TradedDays(table, code[keep], column[keep], (axis.codes.size, width))
+    return _TradedDays(table, code[keep], column[keep] - first, (axis.codes.size, width))

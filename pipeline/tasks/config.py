@@ -26,6 +26,7 @@ from zoneinfo import ZoneInfo
 import luigi
 from luigi.configuration import get_config
 
+from pipeline.api.endpoints import ENDPOINTS
 from pipeline.api.plans import PLANS, Plan
 from pipeline.api.session import Origin
 from pipeline.errors import UsageError
@@ -38,6 +39,7 @@ CACHE_MODES: tuple[Mode, ...] = get_args(Mode)
 SourceRoute: TypeAlias = Way | Literal["files"]
 ROUTES: tuple[SourceRoute, ...] = (*get_args(Way), "files")
 SECTION = "g5"
+INDISPENSABLE = ("trading_calendar", "listed", "daily_bars")
 
 # What a run needs of Luigi whatever the working directory: luigi.cfg may override each.
 _LUIGI_DEFAULTS = {
@@ -84,6 +86,10 @@ class g5(luigi.Config):  # noqa: N801  (the name is the section)
     source_cache_ttl_override_days = luigi.Parameter(default="none", description="days or none")
     index_option_cache_ttl_days = luigi.Parameter(default="14")
     index_option_parallel_concurrency = luigi.Parameter(default="8", description="threads")
+    unavailable_sources = luigi.Parameter(
+        default="none",
+        description="sources to go without, separated by commas: what reads them is null",
+    )
     compute_threads = luigi.Parameter(default="2", description="threads of one chunk build")
 
 
@@ -92,6 +98,7 @@ class Settings:
     """Checked settings; attribute names are the option names.
 
     ``requests_per_minute`` is None for the limits of the plan, 0 for none.
+    ``unavailable_sources`` is an outage the operator declares, on top of what the plan lacks.
     """
 
     data_output_dir: Path
@@ -106,6 +113,7 @@ class Settings:
     source_cache_ttl_override_days: int | None
     index_option_cache_ttl_days: int
     index_option_parallel_concurrency: int
+    unavailable_sources: frozenset[str]
     compute_threads: int
 
     @cached_property
@@ -201,6 +209,7 @@ def settings() -> Settings:
         index_option_parallel_concurrency=_whole(
             "index_option_parallel_concurrency", raw.index_option_parallel_concurrency, 1, 200
         ),
+        unavailable_sources=_sources("unavailable_sources", raw.unavailable_sources),
         compute_threads=_whole("compute_threads", raw.compute_threads, 1, 64),
     )
 
@@ -282,6 +291,19 @@ def _bulk_folder(text: str, route: SourceRoute) -> Path | None:
     if not folder.is_dir():
         raise UsageError(f"bulk_folder {folder}: is not a folder")
     return folder
+
+
+def _sources(name: str, text: str) -> frozenset[str]:
+    if text == "none":
+        return frozenset()
+    allowed = [e.source for e in ENDPOINTS if e.source not in INDISPENSABLE]
+    named = [part.strip() for part in text.split(",")]
+    for source in named:
+        if source in INDISPENSABLE:
+            raise UsageError(f"{name} {source!r}: there is no row without it", "wait for the data")
+        if source not in allowed:
+            raise UsageError(f"{name} {source!r}: expected none or some of {', '.join(allowed)}")
+    return frozenset(named)
 
 
 def _flag(name: str, text: str) -> bool:

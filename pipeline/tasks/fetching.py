@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
 from pipeline.api.fetch import fetch_range
 from pipeline.api.limits import RateLimiter
-from pipeline.api.plans import PLAN_BUDGET, Plan, budgets, covers, window
+from pipeline.api.plans import PLAN_BUDGET, budgets, covers, window
 from pipeline.api.session import ApiSession
 from pipeline.errors import MissingData, SnapshotError
 from pipeline.features import catalog
@@ -68,20 +69,33 @@ def endpoints_needed() -> tuple[Endpoint, ...]:
     return tuple(endpoint for endpoint in ENDPOINTS if endpoint.id in named)
 
 
-def sources_of(plan: Plan) -> tuple[Endpoint, ...]:
-    """What a chunk reads under a plan, the calendar aside. What the plan lacks stays null."""
+def sources_of(settings: Settings) -> tuple[Endpoint, ...]:
+    """What a chunk reads, the calendar aside: of the plan, and not declared unavailable."""
+    missing = unavailable(settings)
     return tuple(
         endpoint
         for endpoint in endpoints_needed()
-        if endpoint.source != CALENDAR and covers(plan, endpoint.plan)
+        if endpoint.source != CALENDAR and endpoint.source not in missing
     )
 
 
-def unavailable(plan: Plan) -> tuple[str, ...]:
-    """Names of the sources the catalogue reads and the plan lacks: their features are null."""
+def unavailable(settings: Settings) -> tuple[str, ...]:
+    """Sources the catalogue reads that the plan lacks or the operator declared unavailable.
+
+    Their features are null.
+    """
     return tuple(
-        endpoint.source for endpoint in endpoints_needed() if not covers(plan, endpoint.plan)
+        endpoint.source
+        for endpoint in endpoints_needed()
+        if not covers(settings.plan, endpoint.plan)
+        or endpoint.source in settings.unavailable_sources
     )
+
+
+def range_of(endpoint: Endpoint, wanted: SnapshotRange) -> SnapshotRange:
+    """What is fetched of one source, given the range of the daily ones: books begin earlier."""
+    earlier = dt.timedelta(days=catalog.EARLIER_DAYS.get(endpoint.id, 0))
+    return replace(wanted, start=wanted.start - earlier)
 
 
 def load_calendar(settings: Settings, end: dt.date) -> TradingCalendar:

@@ -1,4 +1,4 @@
-"""The range of the sources a run reads, as text that fits into a task parameter."""
+"""The range of a source a run reads, as text that fits into a task parameter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.errors import UsageError
 
 @dataclass(frozen=True)
 class SnapshotRange:
-    """The range of every source a run reads, with what else its key holds.
+    """The range of a source a run reads, with what else its key holds.
 
     Written ``<start>_<end>[_asof-<date>][_<tag>]``, which is the key without the source.
     """

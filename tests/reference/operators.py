@@ -50,6 +50,11 @@ def ratio(numerator: Value, denominator: Value) -> Value:
     return numerator / denominator
 
 
+def difference(a: Value, b: Value) -> Value:
+    """``a - b``; null when an operand is null."""
+    return None if a is None or b is None else a - b
+
+
 def minus_one(value: Value) -> Value:
     """``value - 1``, null stays null."""
     return None if value is None else value - 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,11 @@ from hypothesis import strategies as st
 
 from pipeline.api.endpoints import endpoint_of
 from pipeline.errors import ApiError, MissingData, PipelineError, SnapshotError
+from pipeline.features import catalog
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.spool import entries
 from pipeline.tasks import fetching
+from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.receiving import thin_days
 from tests.api.fakes import FakeServer, Reply
 from tests.tasks import vendor as v
@@ -386,15 +390,37 @@ def test_faults_without_end_end_the_run(desk: Desk, fault: v.Fault) -> None:
     assert caught.value.message
 
 
+def plain(plan: str, *outages: str) -> Any:
+    """As much of the settings as says which sources there are."""
+    return SimpleNamespace(plan=plan, unavailable_sources=frozenset(outages))
+
+
 def test_what_the_plan_lacks_is_named() -> None:
     """Sources of a plan and those it lacks together are what the catalogue reads."""
     needed = {endpoint.source for endpoint in fetching.endpoints_needed()} - {"trading_calendar"}
     for plan in ("free", "light", "standard", "premium"):
-        has = {endpoint.source for endpoint in fetching.sources_of(plan)}
-        assert has | set(fetching.unavailable(plan)) == needed
-        assert not has & set(fetching.unavailable(plan))
-    assert "index_option" in fetching.unavailable("free")
-    assert fetching.unavailable("premium") == ()
+        has = {endpoint.source for endpoint in fetching.sources_of(plain(plan))}
+        assert has | set(fetching.unavailable(plain(plan))) == needed
+        assert not has & set(fetching.unavailable(plain(plan)))
+    assert "index_option" in fetching.unavailable(plain("free"))
+    assert fetching.unavailable(plain("premium")) == ()
+
+
+def test_a_declared_outage_is_a_source_less() -> None:
+    """What the operator goes without is not asked for, whatever the plan has."""
+    account = plain("premium", "futures", "breakdown")
+    needed = {endpoint.source for endpoint in fetching.endpoints_needed()}
+    assert set(fetching.unavailable(account)) == {"futures", "breakdown"} & needed
+    assert not {"futures", "breakdown"} & {e.source for e in fetching.sources_of(account)}
+
+
+def test_the_statement_book_begins_earlier_than_the_bars() -> None:
+    """Its records are read from 1,370 columns before a chunk; the daily sources from 600."""
+    wanted = SnapshotRange(dt.date(2020, 1, 6), dt.date(2020, 12, 30), None, "v1")
+    assert fetching.range_of(endpoint_of("daily_bars"), wanted) == wanted
+    earlier = fetching.range_of(endpoint_of("fin_summary"), wanted)
+    assert replace(earlier, start=wanted.start) == wanted
+    assert (wanted.start - earlier.start).days * 243 / 365 > 1370 - catalog.warm_up_columns()
 
 
 def test_wanted_days_are_settled_by_the_rule_of_the_source() -> None:

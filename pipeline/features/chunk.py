@@ -1,0 +1,83 @@
+"""A chunk in memory: from the sources to the rows of any of its days."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.features import catalog, matrix
+from pipeline.features.spec import FloatArray
+from pipeline.features.transforms import HISTORY
+from pipeline.market.assemble import assemble
+from pipeline.market.axis import Source
+from pipeline.market.data import Market
+from pipeline.market.sessions import DateArray, TradingCalendar
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """The base values of some sessions, from which their rows are made.
+
+    Attributes:
+        market: the arrays, warm-up included.
+        sessions: (days,) datetime64[D], the sessions of the chunk.
+        base: what ``matrix.base_values`` gave.
+    """
+
+    market: Market
+    sessions: DateArray
+    base: Mapping[str, FloatArray]
+
+    def rows(self, start: int, stop: int, threads: int = 1) -> pa.Table:
+        """Rows of the days [start, stop), counted from the first session."""
+        return matrix.rows(self.market, self.base, self.sessions.size, start, stop, threads)
+
+    def months(self) -> Iterator[tuple[int, int]]:
+        """Day ranges [start, stop) of the months."""
+        return months_of(self.sessions)
+
+
+def build(
+    sources: Mapping[str, Source],
+    calendar: TradingCalendar,
+    first: np.datetime64,
+    last: np.datetime64,
+    *,
+    threads: int = 1,
+    unavailable: Collection[str] = (),
+    earlier: int = 0,
+) -> Chunk:
+    """Base values of the sessions in [first, last].
+
+    Args:
+        sources: see ``assemble``; rows outside the panel's columns do not matter.
+        first, last: days, both included.
+        threads, unavailable: see ``matrix.base_values``.
+        earlier: columns by which the panel begins earlier than it has to.
+
+    Raises:
+        EmptyUniverse: nobody is listed.
+    """
+    sessions = calendar.between(first, last)
+    columns = columns_of(calendar, sessions, earlier)
+    n_out = min(sessions.size + HISTORY, columns.size)
+    market = assemble(sources, calendar, columns, n_out)
+    del sources  # several times the size of the arrays
+    return Chunk(market, sessions, matrix.base_values(market, sessions.size, threads, unavailable))
+
+
+def columns_of(calendar: TradingCalendar, sessions: DateArray, earlier: int = 0) -> DateArray:
+    """Columns of the panel of some sessions: the warm-up in front of them, and themselves."""
+    start = calendar.back(sessions[0], catalog.warm_up_columns() + earlier)
+    return calendar.between(start, sessions[-1])
+
+
+def months_of(sessions: DateArray) -> Iterator[tuple[int, int]]:
+    """Ranges [start, stop) of ``sessions`` that lie in one month each."""
+    month = sessions.astype("datetime64[M]")
+    edges = [0, *(np.flatnonzero(month[1:] != month[:-1]) + 1).tolist(), sessions.size]
+    return pairwise(edges)

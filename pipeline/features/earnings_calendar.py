@@ -1,0 +1,139 @@
+"""Family earnings_calendar: the next report to come, and what the price made of the last one."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from pipeline.features import kernels
+from pipeline.features.spec import CLOSE, BoolArray, Feature, FloatArray, Scope
+from pipeline.market.axis import IndexArray
+from pipeline.market.data import Market
+from pipeline.market.reactions import NO_REACTION, REACH
+from pipeline.market.schedule import DEPTH
+
+SCOPE: Scope = "market"
+
+_DAYS_CAP = 60
+_DRIFT = 120
+_VALUE_WINDOW, _VALUE_MIN_COUNT = 20, 10
+
+_SCHEDULE = (
+    "schedule at T: per (FYE,FQName) the row with the largest PubDate<T (strictly); SchDate '' = "
+    "undecided; "
+)
+_EVENT = (
+    "event = latest statement by first disclosure; reaction column R = first column >= DiscDate if "
+    "DiscTime < close (15:00 before 2024-11-05, 15:30 from then) or DiscDate is not a trading "
+    "day, else the next column; R<=T; "
+)
+_PLANS = "fin-earnings-date.PubDate,SchDate,FQName,FYE"
+_STATEMENTS = "fin-summary.DiscDate,DiscTime,DocType"
+_TOPIX = "idx-bars-daily-topix.C"
+
+_feature = partial(Feature, family="earnings_calendar", dtype="float32", check="hand")
+_planned = partial(
+    _feature,
+    lookback=DEPTH,
+    available=(
+        "delivered 10:05 JST, i.e. after the 08:00 cutoff; first row = first trading day strictly "
+        "after PubDate"
+    ),
+    null_rule="no scheduled date known",
+)
+_reported = partial(
+    _feature,
+    inputs=f"{_STATEMENTS};{CLOSE};{_TOPIX}",
+    lookback=REACH + 2,
+    available=(
+        "max(T 16:30 JST, DiscDate 24:30 JST); price of T allowed, statement as-of DiscDate"
+    ),
+    unit="ratio",
+    null_rule=f"no event in the last {REACH} columns",
+)
+
+FEATURES: tuple[Feature, ...] = (
+    _planned(
+        name="earn_days_to_next",
+        formula=(
+            f"{_SCHEDULE}columns from T to the smallest SchDate>T, cap {_DAYS_CAP}; null if none "
+            "known. [was days_to_earnings in calendar days from a next-day-only feed]"
+        ),
+        inputs=f"{_PLANS};mkt-cal.Date",
+        dtype="int16",
+        unit="trading days",
+    ),
+    _planned(
+        name="earn_date_shift_days",
+        formula=(
+            f"{_SCHEDULE}for the next event: current SchDate minus the first published SchDate of "
+            "the same (FYE,FQName), calendar days; 0 if unchanged"
+        ),
+        inputs=_PLANS,
+        dtype="int16",
+        unit="calendar days",
+    ),
+    _reported(name="earn_reaction_1d", formula=f"{_EVENT}r_R - TOPIX return on R"),
+    _reported(
+        name="earn_drift_since",
+        formula=f"{_EVENT}p_T/p_R - TOPIX_T/TOPIX_R; null once T-R>{_DRIFT}",
+        null_rule=f"no event in the last {_DRIFT} columns",
+    ),
+    _reported(
+        name="earn_reaction_value_ratio",
+        formula=(
+            f"{_EVENT}tv_R/mean(tv_u, u in [R-{_VALUE_WINDOW}..R-1]), at least {_VALUE_MIN_COUNT}"
+        ),
+        inputs=f"{_STATEMENTS};eq-bars-daily.Va,Vo,C,AdjFactor",
+        lookback=REACH + _VALUE_WINDOW + 2,
+    ),
+)
+
+
+def compute(market: Market) -> dict[str, FloatArray]:
+    """All columns of the family, (codes, n_out), or per line what compares two prices."""
+    return {
+        "earn_days_to_next": np.minimum(market.schedule.days_to_next, _DAYS_CAP),
+        "earn_date_shift_days": market.schedule.date_shift,
+        "earn_reaction_1d": _reaction(market),
+        "earn_drift_since": _drift(market),
+        "earn_reaction_value_ratio": _value_ratio(market),
+    }
+
+
+def _columns(market: Market) -> tuple[IndexArray, BoolArray]:
+    """(codes, n_out) reaction column of the latest event, 0 where there is none; and whether."""
+    column = market.reactions.reaction
+    known = column != NO_REACTION
+    return np.where(known, column, 0), known
+
+
+def _reaction(market: Market) -> FloatArray:
+    """Return of the reaction column less that of TOPIX, (codes, n_out)."""
+    topix = np.append(np.nan, kernels.simple_change(market.topix.c[1:], market.topix.c[:-1]))
+    column, known = _columns(market)
+    code = np.arange(column.shape[0])[:, None]
+    return np.where(known, market.returns[code, column] - topix[column], np.nan)
+
+
+def _drift(market: Market) -> FloatArray:
+    """Price move since the close of the reaction column less that of TOPIX, (lines, n_out)."""
+    panel, topix = market.panel, market.topix.c
+    column, known = (values[panel.line_code] for values in _columns(market))
+    now = np.arange(panel.n_columns - panel.n_out, panel.n_columns)
+    line = np.arange(panel.n_lines)[:, None]
+    # Less 1 on both sides of the formula's difference, so that equal prices count as equal.
+    moved = kernels.simple_change(panel.p[line, now], panel.p[line, column])
+    moved -= kernels.simple_change(topix[now], topix[column])
+    return np.where(known & (now - column <= _DRIFT), moved, np.nan)
+
+
+def _value_ratio(market: Market) -> FloatArray:
+    """Turnover of the reaction column over its mean on the 20 columns before, (lines, n_out)."""
+    panel = market.panel
+    column, known = (values[panel.line_code] for values in _columns(market))
+    line = np.arange(panel.n_lines)[:, None]
+    usual = kernels.window_mean(panel.tv, _VALUE_WINDOW, _VALUE_MIN_COUNT, panel.n_columns)
+    before = np.where(column > 0, usual[line, column - 1], np.nan)
+    return np.where(known, kernels.ratio(panel.tv[line, column], before), np.nan)

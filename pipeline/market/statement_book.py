@@ -1,0 +1,303 @@
+"""The rows of the statement book, and the questions it answers as of any column.
+
+The book is replayed from scratch for every point (code, column): a row counts from the column it
+became visible on for DEPTH columns, and an answer is a function of the rows that count, whatever
+other rows, codes and columns there are. The rows of a code lie in the order of their disclosure,
+so *latest* is *last*, and rows expire in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.market.axis import (
+    Axis,
+    FloatArray,
+    IndexArray,
+    Source,
+    dates_of,
+    encoded,
+    numbers_of,
+)
+from pipeline.market.fiscal import NO_YEAR, QUARTERS, year_of
+from pipeline.market.jit import jit
+from pipeline.market.sessions import DateArray
+
+BoolArray = NDArray[np.bool_]
+
+DEPTH: Final = 1100  # columns a row counts after it became visible
+NO_ROW: Final = -1
+
+#: Consolidated field -> the field of the company alone that stands in for it; None without one.
+FIELDS: Final[Mapping[str, str | None]] = {
+    "Sales": "NCSales",
+    "OP": "NCOP",
+    "NP": "NCNP",
+    "TA": "NCTA",
+    "Eq": "NCEq",
+    "CFO": None,
+    "CFI": None,
+    "CashEq": None,
+    "ShOutFY": None,
+    "TrShFY": None,
+    "DivAnn": None,
+}
+
+COLUMNS: Final = (
+    "DiscDate", "DiscTime", "Code", "DiscNo", "DocType", "CurPerType", "CurPerEn", "CurFYEn",
+    *FIELDS, *(own for own in FIELDS.values() if own is not None),
+)  # fmt: skip
+
+_STATEMENT = "FinancialStatements"  # in DocType; revisions of forecasts have other types
+
+
+@dataclass(frozen=True, eq=False)
+class StatementRows:
+    """Statements, sorted by code and order of disclosure; each has a fiscal period.
+
+    Attributes:
+        begin: (codes + 1,) the rows of code i are ``begin[i]:begin[i + 1]``.
+        code: (rows,) index of the code on the axis.
+        visible: (rows,) first column in whose row it may appear; may be negative.
+        year, quarter: (rows,) fiscal period, see ``market.fiscal``.
+        end: (rows,) CurPerEn as datetime64[D]; NaT where missing.
+        disclosed: (rows,) DiscDate.
+        kind: (rows,) position of its DocType in ``kinds``.
+        kinds: distinct DocTypes.
+        figures: field -> consolidated value and value of the company alone, (rows,) each.
+    """
+
+    begin: IndexArray
+    code: IndexArray
+    visible: IndexArray
+    year: IndexArray
+    quarter: IndexArray
+    end: DateArray
+    disclosed: DateArray
+    kind: IndexArray
+    kinds: list[str]
+    figures: Mapping[str, tuple[FloatArray, FloatArray]]
+
+
+def statement_rows(source: Source, axis: Axis) -> StatementRows:
+    """The statements of fin-summary that count on any column of the panel.
+
+    Left out are rows of other documents, of other periods than 1Q, 2Q, 3Q and FY, without a
+    CurFYEn, and of codes that are not on the axis.
+    """
+    code, visible = axis.position_of(source.table["Code"]), axis.visible_from(source)
+    keep = _is_statement(source.table) & (code >= 0)
+    keep &= (visible < axis.n_columns) & (visible + DEPTH >= 0)
+    rows = np.flatnonzero(keep)
+    rows = rows[_order(source.table.take(pa.array(rows)), code[rows], visible[rows])]
+    table = source.table.select(COLUMNS).take(pa.array(rows))
+    code, visible = code[rows], visible[rows]
+    kind, kinds = encoded(table["DocType"])
+    nothing = np.full(rows.size, np.nan)
+    return StatementRows(
+        begin=np.searchsorted(code, np.arange(axis.codes.size + 1)).astype(np.int64),
+        code=code,
+        visible=visible,
+        year=year_of(dates_of(table["CurFYEn"])),
+        quarter=_quarters(table),
+        end=dates_of(table["CurPerEn"]),
+        disclosed=dates_of(table["DiscDate"]),
+        kind=kind,
+        kinds=kinds,
+        figures={
+            field: (numbers_of(table[field]), nothing if own is None else numbers_of(table[own]))
+            for field, own in FIELDS.items()
+        },
+    )
+
+
+def _is_statement(table: pa.Table) -> BoolArray:
+    kind, kinds = encoded(table["DocType"])
+    named = np.array([_STATEMENT in text for text in kinds], dtype=bool)
+    dated = year_of(dates_of(table["CurFYEn"])) != NO_YEAR
+    statement: BoolArray = named[kind] & dated & (_quarters(table) > 0)
+    return statement
+
+
+def _quarters(table: pa.Table) -> IndexArray:
+    """(rows,) 1 to 4, 0 for other types of period."""
+    kind, kinds = encoded(table["CurPerType"])
+    return np.array([QUARTERS.get(text, 0) for text in kinds], dtype=np.int64)[kind]
+
+
+def _order(table: pa.Table, code: IndexArray, visible: IndexArray) -> IndexArray:
+    """Sorting permutation: code, then (DiscDate, DiscTime, DiscNo), a missing text first."""
+    keys = {
+        "code": pa.array(code),
+        "visible": pa.array(visible),
+        "DiscDate": table["DiscDate"],
+        "DiscTime": table["DiscTime"].cast(pa.string()).fill_null(""),
+        "DiscNo": table["DiscNo"].cast(pa.string()).fill_null(""),
+    }
+    order: IndexArray = pc.sort_indices(
+        pa.table(keys), [(name, "ascending") for name in keys]
+    ).to_numpy()
+    return order
+
+
+@jit
+def _in_force(visible: IndexArray, begin: int, end: int, column: int) -> tuple[int, int]:
+    """The rows first:stop of a code that count on a column."""
+    stop = end
+    while stop > begin and visible[stop - 1] > column:
+        stop -= 1
+    first = stop
+    while first > begin and column - visible[first - 1] <= DEPTH:
+        first -= 1
+    return first, stop
+
+
+@jit
+def figures_in_force(
+    begin: IndexArray,
+    visible: IndexArray,
+    year: IndexArray,
+    quarter: IndexArray,
+    consolidated: FloatArray,
+    alone: FloatArray,
+    code: IndexArray,
+    column: IndexArray,
+    of_year: IndexArray,
+    of_quarter: IndexArray,
+) -> tuple[FloatArray, IndexArray]:
+    """Latest non-null consolidated value of a period; if there is none, of the company alone.
+
+    Args:
+        begin ... quarter: of ``StatementRows``.
+        consolidated, alone: (rows,) the two values of a field, NaN where missing.
+        code, column: (points,) where the book is looked at.
+        of_year, of_quarter: (points,) the period asked for.
+
+    Returns:
+        (points,) values, NaN where there is none; and columns from which the row that supplied
+        them was visible, the point's own column where there is no value.
+    """
+    value = np.full(code.size, np.nan)
+    supplied = column.copy()
+    for q in range(code.size):
+        first, stop = _in_force(visible, begin[code[q]], begin[code[q] + 1], column[q])
+        for i in range(stop - 1, first - 1, -1):
+            if year[i] != of_year[q] or quarter[i] != of_quarter[q]:
+                continue
+            if not np.isnan(consolidated[i]):
+                value[q] = consolidated[i]
+                supplied[q] = visible[i]
+                break
+            if np.isnan(value[q]) and not np.isnan(alone[i]):
+                value[q] = alone[i]
+                supplied[q] = visible[i]
+    return value, supplied
+
+
+@jit
+def _reports(
+    year: IndexArray, quarter: IndexArray, present: BoolArray, row: int, first: int, stop: int
+) -> bool:
+    """True when each field is in some row of first:stop about the same period as ``row``."""
+    for field in range(present.shape[0]):
+        found = False
+        for i in range(first, stop):
+            if present[field, i] and year[i] == year[row] and quarter[i] == quarter[row]:
+                found = True
+        if not found:
+            return False
+    return True
+
+
+@jit
+def newest_period(
+    begin: IndexArray,
+    visible: IndexArray,
+    year: IndexArray,
+    quarter: IndexArray,
+    end: IndexArray,
+    present: BoolArray,
+    code: IndexArray,
+    column: IndexArray,
+    later: IndexArray,
+) -> IndexArray:
+    """A row of the period with the largest CurPerEn in force that reports some fields.
+
+    Args:
+        begin ... quarter: of ``StatementRows``.
+        end: (rows,) CurPerEn as day number; negative where missing.
+        present: (fields, rows) True where the row has the field; a period reports a field when
+            one of its rows in force has it. Without fields every period will do.
+        code, column: (points,) where the book is looked at.
+        later: (points,) a row whose period, and all that end with or after it, are passed over;
+            NO_ROW to pass over none.
+
+    Returns:
+        (points,) the row disclosed last of those with that end; NO_ROW where there is none.
+    """
+    newest = np.full(code.size, NO_ROW)
+    for q in range(code.size):
+        first, stop = _in_force(visible, begin[code[q]], begin[code[q] + 1], column[q])
+        best = NO_ROW
+        for i in range(stop - 1, first - 1, -1):
+            if end[i] < 0 or (best != NO_ROW and end[i] <= end[best]):
+                continue
+            if later[q] != NO_ROW:
+                same = year[i] == year[later[q]] and quarter[i] == quarter[later[q]]
+                if same or end[i] >= end[later[q]]:
+                    continue
+            if _reports(year, quarter, present, i, first, stop):
+                best = i
+        newest[q] = best
+    return newest
+
+
+@jit
+def rows_of_period(
+    begin: IndexArray,
+    visible: IndexArray,
+    year: IndexArray,
+    quarter: IndexArray,
+    code: IndexArray,
+    column: IndexArray,
+    of_year: IndexArray,
+    of_quarter: IndexArray,
+) -> tuple[IndexArray, IndexArray]:
+    """First and last row in force of a period, (points,) each; NO_ROW where there is none."""
+    oldest = np.full(code.size, NO_ROW)
+    last = np.full(code.size, NO_ROW)
+    for q in range(code.size):
+        first, stop = _in_force(visible, begin[code[q]], begin[code[q] + 1], column[q])
+        for i in range(first, stop):
+            if year[i] == of_year[q] and quarter[i] == of_quarter[q]:
+                last[q] = i
+                if oldest[q] == NO_ROW:
+                    oldest[q] = i
+    return oldest, last
+
+
+@jit
+def last_year_in_force(
+    begin: IndexArray,
+    visible: IndexArray,
+    year: IndexArray,
+    quarter: IndexArray,
+    full_year: int,
+    code: IndexArray,
+    column: IndexArray,
+) -> IndexArray:
+    """(points,) largest fiscal year with a full-year statement in force; NO_YEAR without one."""
+    result = np.full(code.size, NO_YEAR)
+    for q in range(code.size):
+        first, stop = _in_force(visible, begin[code[q]], begin[code[q] + 1], column[q])
+        for i in range(first, stop):
+            if quarter[i] == full_year:
+                result[q] = max(result[q], year[i])
+    return result

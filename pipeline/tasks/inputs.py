@@ -1,0 +1,138 @@
+"""What a chunk, or an audit, reads: snapshots as sources."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.api.endpoints import endpoint_of
+from pipeline.errors import MissingData
+from pipeline.features import catalog
+from pipeline.features.audit import Inputs
+from pipeline.features.chunk import columns_of
+from pipeline.market.asof import decision_time, visible
+from pipeline.market.assemble import COLUMNS
+from pipeline.market.axis import Source
+from pipeline.market.sessions import DateArray, TradingCalendar
+from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.chunks import Input as Used
+from pipeline.storage.snapshots import SnapshotStore, snapshot_key
+from pipeline.tasks.config import Settings
+from pipeline.tasks.fetching import CALENDAR, load_calendar, range_of, sources_of, unavailable
+from pipeline.tasks.plan import SnapshotRange
+
+Snapshots = Mapping[str, Mapping[str, Any]]  # by source
+
+
+class ChunkInputs:
+    """The snapshots of one chunk over its sessions and the warm-up in front of them.
+
+    Attributes:
+        calendar: the published trading calendar.
+        sessions: (days,) the chunk's sessions.
+        columns: (columns,) the panel's, warm-up included.
+        absent: endpoints without data.
+    """
+
+    def __init__(
+        self, settings: Settings, snapshots: Snapshots, first: dt.date, last: dt.date
+    ) -> None:
+        self.calendar: TradingCalendar = load_calendar(settings, last)
+        self.sessions: DateArray = self.calendar.between(np.datetime64(first), np.datetime64(last))
+        self.columns: DateArray = columns_of(self.calendar, self.sessions)
+        self.absent = frozenset(endpoint_of(name).id for name in unavailable(settings))
+        self._store = SnapshotStore(settings.data_output_dir, settings.origin)
+        self._snapshots = snapshots
+        self._refuse_gap()
+
+    @property
+    def used(self) -> tuple[Used, ...]:
+        return tuple(
+            Used(source, snapshot["key"], snapshot["sha256"])
+            for source, snapshot in self._snapshots.items()
+        )
+
+    def sources(self) -> dict[str, Source]:
+        """The rows of every source that were public when the last row was decided."""
+        return {source: self._source(source) for source in COLUMNS}
+
+    def for_audit(self, threads: int) -> Inputs:
+        """The same with the calendar, as an audit takes it apart."""
+        snapshot = self._store.newest(CALENDAR)
+        assert snapshot is not None  # load_calendar found it
+        calendar = Source(self._store.read(snapshot), endpoint_of(CALENDAR).publication)
+        return Inputs(self.sources(), calendar, self.absent, threads)
+
+    def _source(self, source: str) -> Source:
+        endpoint, wanted = endpoint_of(source), COLUMNS[source]
+        if source not in self._snapshots:
+            return Source(endpoint.schema.empty_table().select(wanted), endpoint.publication)
+        snapshot = self._snapshots[source]
+        first = self.columns[0].astype(object)
+        if endpoint.id in catalog.EARLIER_DAYS:
+            first = dt.date.fromisoformat(snapshot["start"])
+        table = self._store.read(snapshot, wanted, first, self.columns[-1].astype(object))
+        cutoff = decision_time(self.columns[-1], self.calendar)
+        seen = visible(table, endpoint.publication, cutoff, self.calendar)
+        return Source(seen, endpoint.publication)
+
+    def _refuse_gap(self) -> None:
+        """A snapshot may begin within the warm-up, where the plan's window does, not later.
+
+        Raises:
+            MissingData: it begins after the chunk's first session.
+        """
+        first = self.sessions[0].astype(object)
+        for source, snapshot in self._snapshots.items():
+            endpoint = endpoint_of(source)
+            begins = min(
+                (part["dates"][0] for part in snapshot["parts"] if part["dates"]), default=""
+            )
+            if endpoint.promises_rows(first) and begins > str(first):
+                raise MissingData(
+                    f"snapshot {snapshot['key']} begins on {begins}, the chunk on {first}",
+                    "the plan's window has moved on: use a later --start, or a larger plan",
+                )
+
+
+def snapshots_of_range(settings: Settings, wanted: SnapshotRange) -> Snapshots:
+    """The snapshots a run made for a range of the daily sources.
+
+    Raises:
+        MissingData: one is absent.
+    """
+    store = SnapshotStore(settings.data_output_dir, settings.origin)
+    return {
+        endpoint.source: store.get(
+            endpoint.source, _key(endpoint.source, range_of(endpoint, wanted))
+        )
+        for endpoint in sources_of(settings)
+    }
+
+
+def snapshots_of_chunks(settings: Settings, chunk_ids: Sequence[str]) -> Snapshots:
+    """The snapshots that complete chunks were built from, all from the same ones.
+
+    Raises:
+        MissingData: a chunk is not there, a snapshot is gone, or they were built from different
+            snapshots.
+    """
+    chunks = ChunkStore(settings.data_output_dir)
+    inputs = {chunk: chunks.read_status(chunk)["inputs"] for chunk in chunk_ids}
+    first, *others = chunk_ids
+    for chunk in others:
+        if inputs[chunk] != inputs[first]:
+            raise MissingData(
+                f"chunks {first} and {chunk} were built from different snapshots",
+                "audit them one by one, or rebuild them in one run with --force",
+            )
+    store = SnapshotStore(settings.data_output_dir, settings.origin)
+    keys = {key.partition("_raw_")[0]: key for key in inputs[first]}
+    return {source: store.get(source, key) for source, key in keys.items()}
+
+
+def _key(source: str, wanted: SnapshotRange) -> str:
+    return snapshot_key(source, wanted.start, wanted.end, wanted.asof, wanted.tag)
