@@ -49,10 +49,9 @@ class Case:
 
     @cached_property
     def reference(self) -> ReferenceMarket:
-        tables = self.tables
-        return ReferenceMarket(
-            *(t.to_pandas() for t in (tables.bars, tables.listed, tables.calendar))
-        )
+        frames = {name: table.to_pandas() for name, table in self.tables.sources.items()}
+        bars, listed = frames.pop("daily_bars"), frames.pop("listed")
+        return ReferenceMarket(bars, listed, self.tables.calendar.to_pandas(), frames)
 
     @cached_property
     def members(self) -> pd.DataFrame:
@@ -125,15 +124,15 @@ def quarter_of_the_failure() -> Case:
 
 def half_year_of_the_reorganisation() -> Case:
     """2022, January to June: every code changes its segment on 2022-04-04, few their tier."""
-    spec = MarketSpec(seed=3, stocks=60, start=dt.date(2019, 9, 2), end=dt.date(2022, 6, 30))
-    tables = simulated(spec)
+    spec = MarketSpec(seed=3, stocks=60, start=dt.date(2016, 9, 1), end=dt.date(2022, 6, 30))
+    tables = simulated(spec, dt.date(2020, 7, 1))
     return Case(tables, build(tables, "2022-01-01", "2022-06-30"))
 
 
 def first_months_of_the_data() -> Case:
-    """February to April 2018: hardly any history, not even for all transforms."""
+    """February to April 2015: hardly any history, not even for all transforms."""
     tables = simulated(SPEC, OPTIONS_FROM)
-    return Case(tables, build(tables, "2018-02-01", "2018-04-27"))
+    return Case(tables, build(tables, "2015-02-01", "2015-04-30"))
 
 
 CASES = (quarter_of_the_failure, half_year_of_the_reorganisation, first_months_of_the_data)

@@ -234,6 +234,8 @@ def _line(
                 squares[t] += error * error if known else 0.0
         for t in range(n_out):
             intercept[i, t] = mean_x[t] - slope[i, t] * mean_m[t]
-            residual = np.sqrt(squares[t] / (count[t] - 2.0))
-            sse[i, t] = squares[t] if not residual <= ZERO_DEVIATION * largest_x[t] else 0.0
+            sse[i, t] = np.nan
+            if not np.isnan(slope[i, t]):
+                residual = np.sqrt(squares[t] / (count[t] - 2.0))
+                sse[i, t] = squares[t] if residual > ZERO_DEVIATION * largest_x[t] else 0.0
     return slope, intercept, sse

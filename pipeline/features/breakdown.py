@@ -6,7 +6,6 @@ shares of one turnover B.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -37,7 +36,7 @@ _feature = partial(
     dtype="float32",
     unit="share",
     null_rule="no breakdown record on T or B=0",
-    check="hand; B identity as data check",
+    check="hand",
 )
 _sum_feature = partial(
     _feature,
@@ -50,6 +49,7 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="bd_short_share",
         formula=f"{_TURNOVER} (ShrtNoMrgnVa+MrgnSellNewVa)/B of T",
+        check="hand; B identity as data check",
     ),
     _feature(
         name="bd_nonmargin_short_share",
@@ -92,37 +92,26 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class _Flows:
-    """Yen of each day, lines x trailing columns; NaN where there is no record of the line."""
-
-    turnover: FloatArray
-    short: FloatArray
-    short_cash: FloatArray
-    margin_buy: FloatArray
-    long_opening: FloatArray
-    short_opening: FloatArray
-
-
 def compute(market: Market) -> dict[str, FloatArray]:
-    """All columns of the family, (lines, n_out) each."""
-    flows, n_out = _flows(market), market.panel.n_out
+    """All columns of the family, (codes, n_out) each."""
+    panel, records = market.panel, market.breakdown
+    short = records.short_cash + records.margin_sell_new
+    long_opening = records.margin_buy_new - records.margin_sell_close
     of_the_day = {
-        "bd_short_share": flows.short,
-        "bd_nonmargin_short_share": flows.short_cash,
-        "bd_margin_buy_share": flows.margin_buy,
-        "bd_margin_long_flow": flows.long_opening,
-        "bd_margin_short_flow": flows.short_opening,
+        "bd_short_share": short,
+        "bd_nonmargin_short_share": records.short_cash,
+        "bd_margin_buy_share": records.margin_buy_new + records.margin_buy_close,
+        "bd_margin_long_flow": long_opening,
+        "bd_margin_short_flow": records.margin_sell_new - records.margin_buy_close,
     }
-    turnover = kernels.lagged(flows.turnover, 0, n_out)
     shares = {
-        name: kernels.ratio(kernels.lagged(values, 0, n_out), turnover)
-        for name, values in of_the_day.items()
+        name: kernels.lagged(kernels.ratio(amount, records.turnover), 0, panel.n_out)
+        for name, amount in of_the_day.items()
     }
     return {
         **shares,
-        "bd_short_share_20d": _share_of_sums(flows.short, flows.turnover, n_out),
-        "bd_margin_long_flow_20d": _share_of_sums(flows.long_opening, flows.turnover, n_out),
+        "bd_short_share_20d": _share_of_sums(panel, short, records.turnover),
+        "bd_margin_long_flow_20d": _share_of_sums(panel, long_opening, records.turnover),
     }
 
 
@@ -132,47 +121,33 @@ def margin_buy_share_20d(market: Market) -> FloatArray:
     Null below 10 records. It runs over the records of the line, those of days on which the stock
     was outside the universe included, as every window of a base column does.
     """
-    flows, n_out = _flows(market), market.panel.n_out
-    share = kernels.ratio(flows.margin_buy, flows.turnover)
-    return market.panel.pick(kernels.window_mean(share, _WINDOW, _MIN_RECORDS, n_out))
+    panel, records = market.panel, market.breakdown
+    share = kernels.ratio(records.margin_buy_new + records.margin_buy_close, records.turnover)
+    own = of_lines(panel, share)
+    return panel.pick(kernels.window_mean(own, _WINDOW, _MIN_RECORDS, panel.n_out))
 
 
 def of_lines(panel: Panel, values: FloatArray) -> FloatArray:
-    """A field of ``market.breakdown`` per line, null before the line was listed.
+    """What a window over ``market.breakdown`` may see: records of a line's listed columns.
 
     Args:
+        panel: the whole panel.
         values: (codes, trailing columns).
 
     Returns:
-        (lines, trailing columns): a returning code does not see the records of its earlier life.
+        (lines, trailing columns): as with bars, what was traded on a day without a master record
+        does not count, and a returning code does not see its earlier life.
     """
-    column = np.arange(panel.n_columns - values.shape[1], panel.n_columns)
-    listed_from = panel.listed.argmax(axis=1)[:, np.newaxis]
-    return np.where(column >= listed_from, values[panel.line_code], np.nan)
+    listed = panel.listed[:, panel.n_columns - values.shape[1] :]
+    return np.where(listed, values[panel.line_code], np.nan)
 
 
-def _flows(market: Market) -> _Flows:
-    records = market.breakdown
-    turnover = records.long_buy + records.margin_buy_new + records.margin_buy_close
+def _share_of_sums(panel: Panel, part: FloatArray, turnover: FloatArray) -> FloatArray:
+    """Sum of ``part`` over that of the turnover, of records that have both, (codes, n_out)."""
+    complete = ~np.isnan(part + turnover)
 
-    def of(values: FloatArray) -> FloatArray:
-        """Null where the turnover is, so that sums of both run over the same records."""
-        return of_lines(market.panel, np.where(np.isnan(turnover), np.nan, values))
+    def total(amount: FloatArray) -> FloatArray:
+        own = of_lines(panel, np.where(complete, amount, np.nan))
+        return kernels.window_sum(own, _WINDOW, _MIN_RECORDS, panel.n_out)
 
-    return _Flows(
-        turnover=of(turnover),
-        short=of(records.short_cash + records.margin_sell_new),
-        short_cash=of(records.short_cash),
-        margin_buy=of(records.margin_buy_new + records.margin_buy_close),
-        long_opening=of(records.margin_buy_new - records.margin_sell_close),
-        short_opening=of(records.margin_sell_new - records.margin_buy_close),
-    )
-
-
-def _share_of_sums(part: FloatArray, turnover: FloatArray, n_out: int) -> FloatArray:
-    """Sum of ``part`` over the sum of the turnover of the same records, (lines, n_out)."""
-    same = np.where(np.isnan(part), np.nan, turnover)
-    return kernels.ratio(
-        kernels.window_sum(part, _WINDOW, _MIN_RECORDS, n_out),
-        kernels.window_sum(same, _WINDOW, _MIN_RECORDS, n_out),
-    )
+    return panel.pick(kernels.ratio(total(part), total(turnover)))

@@ -35,9 +35,7 @@ _BOOK = (
 _NOTICES = "fin-dividend.PubDate,PubTime,RefNo,CARefNo,StatCode,DivRate,ExDate,CommSpecCode"
 _PUBLISHED = "PubDate 19:00 JST at the latest; as-of join, first row = first trading day >= PubDate"
 _WITH_PRICE = "PubDate 19:00 JST and price of T; as-of join by PubDate"
-_PRICE_AND_DISCLOSED = (
-    "max(T 16:30 JST, DiscDate 24:30 JST); price of T allowed, statement as-of DiscDate"
-)
+_PRICED = "max(T 16:30 JST, DiscDate 24:30 JST); price of T allowed, statement as-of DiscDate"
 
 _feature = partial(
     Feature, family="dividend", lookback=300, dtype="float32", unit="ratio", check="hand"
@@ -66,7 +64,7 @@ FEATURES: tuple[Feature, ...] = (
             "(effective column,T], divided by p_T"
         ),
         inputs=f"fin-summary.FDivAnn,NxFDivAnn,CurFYEn,NxtFYEn;{CLOSE}",
-        available=_PRICE_AND_DISCLOSED,
+        available=_PRICED,
         null_rule="no forecast for fy*",
     ),
     _feature(
@@ -87,7 +85,7 @@ FEATURES: tuple[Feature, ...] = (
             "the last change of the full-year dividend forecast of fy*; 0 if never changed"
         ),
         inputs=f"fin-summary.FDivAnn,NxFDivAnn;{CLOSE}",
-        available=_PRICE_AND_DISCLOSED,
+        available=_PRICED,
         null_rule="no forecast for fy*",
     ),
     _feature(
@@ -276,8 +274,8 @@ def _ahead(
     for n in range(code.size):
         i = code[n]
         factor = 1.0 if stated[n] >= -1 else np.nan
-        for t in range(max(stated[n] + 1, 0), min(stop[n], ex_column[n], n_columns)):
-            factor *= adj_factor[i, t]
+        for t in range(max(stated[n], 0), min(stop[n], ex_column[n], n_columns)):
+            factor *= adj_factor[i, t] if t > stated[n] else 1.0
             if t < max(start[n], first):
                 continue
             if np.isnan(nearest[i, t - first]):  # ex-dates ascend

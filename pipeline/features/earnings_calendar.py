@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 
 from pipeline.features import kernels
-from pipeline.features.spec import CLOSE, BoolArray, Feature, FloatArray, Scope
-from pipeline.market.axis import IndexArray
+from pipeline.features.spec import CLOSE, Feature, FloatArray, Scope
 from pipeline.market.data import Market
 from pipeline.market.reactions import NO_REACTION, REACH
 from pipeline.market.schedule import DEPTH
@@ -92,48 +91,32 @@ FEATURES: tuple[Feature, ...] = (
 
 
 def compute(market: Market) -> dict[str, FloatArray]:
-    """All columns of the family, (codes, n_out), or per line what compares two prices."""
+    """All columns of the family, (codes, n_out) for the schedule, (lines, n_out) for reactions."""
     return {
-        "earn_days_to_next": np.minimum(market.schedule.days_to_next, _DAYS_CAP),
+        "earn_days_to_next": market.schedule.days_up_to(_DAYS_CAP),
         "earn_date_shift_days": market.schedule.date_shift,
-        "earn_reaction_1d": _reaction(market),
-        "earn_drift_since": _drift(market),
-        "earn_reaction_value_ratio": _value_ratio(market),
+        **_reactions(market),
     }
 
 
-def _columns(market: Market) -> tuple[IndexArray, BoolArray]:
-    """(codes, n_out) reaction column of the latest event, 0 where there is none; and whether."""
-    column = market.reactions.reaction
-    known = column != NO_REACTION
-    return np.where(known, column, 0), known
-
-
-def _reaction(market: Market) -> FloatArray:
-    """Return of the reaction column less that of TOPIX, (codes, n_out)."""
-    topix = np.append(np.nan, kernels.simple_change(market.topix.c[1:], market.topix.c[:-1]))
-    column, known = _columns(market)
-    code = np.arange(column.shape[0])[:, None]
-    return np.where(known, market.returns[code, column] - topix[column], np.nan)
-
-
-def _drift(market: Market) -> FloatArray:
-    """Price move since the close of the reaction column less that of TOPIX, (lines, n_out)."""
+def _reactions(market: Market) -> dict[str, FloatArray]:
+    """What bars say about the reaction column R; null where R lies before the line began."""
     panel, topix = market.panel, market.topix.c
-    column, known = (values[panel.line_code] for values in _columns(market))
+    line = np.arange(panel.n_lines)[:, None]
     now = np.arange(panel.n_columns - panel.n_out, panel.n_columns)
-    line = np.arange(panel.n_lines)[:, None]
-    # Less 1 on both sides of the formula's difference, so that equal prices count as equal.
-    moved = kernels.simple_change(panel.p[line, now], panel.p[line, column])
-    moved -= kernels.simple_change(topix[now], topix[column])
-    return np.where(known & (now - column <= _DRIFT), moved, np.nan)
-
-
-def _value_ratio(market: Market) -> FloatArray:
-    """Turnover of the reaction column over its mean on the 20 columns before, (lines, n_out)."""
-    panel = market.panel
-    column, known = (values[panel.line_code] for values in _columns(market))
-    line = np.arange(panel.n_lines)[:, None]
+    column = market.reactions.reaction[panel.line_code]
+    known = column != NO_REACTION
+    column = np.where(known, column, 0)
+    index_return = np.append(np.nan, kernels.simple_change(topix[1:], topix[:-1]))
     usual = kernels.window_mean(panel.tv, _VALUE_WINDOW, _VALUE_MIN_COUNT, panel.n_columns)
+    # Both ratios of the drift less 1, so that equal prices count as equal.
+    drift = kernels.simple_change(panel.p[line, now], panel.p[line, column])
+    drift -= kernels.simple_change(topix[now], topix[column])
     before = np.where(column > 0, usual[line, column - 1], np.nan)
-    return np.where(known, kernels.ratio(panel.tv[line, column], before), np.nan)
+    return {
+        "earn_reaction_1d": np.where(known, panel.r[line, column] - index_return[column], np.nan),
+        "earn_drift_since": np.where(known & (now - column <= _DRIFT), drift, np.nan),
+        "earn_reaction_value_ratio": np.where(
+            known, kernels.ratio(panel.tv[line, column], before), np.nan
+        ),
+    }

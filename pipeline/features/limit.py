@@ -10,11 +10,12 @@ from pipeline.features import kernels
 from pipeline.features.spec import AFTER_CLOSE, BoolArray, Feature, FloatArray, Scope
 from pipeline.market.data import Market
 from pipeline.market.jit import jit
+from pipeline.market.parts import LIMIT_DAYS_BEFORE
 
 SCOPE: Scope = "line"
 
 _COUNT_WINDOW = 20
-_SEARCH_WINDOW = 60
+_SEARCH_WINDOW = LIMIT_DAYS_BEFORE + 1
 _STREAK_CAP = 20
 
 # Standard daily limit width in yen for a base price below the first number of each pair.

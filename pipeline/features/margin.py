@@ -198,7 +198,7 @@ def _net_zscore(margin: MarginRecords, shares: FloatArray) -> FloatArray:
         margin.since,
         margin.long - margin.short,
         axis.adj_factor,
-        np.where(shares == 0.0, np.nan, shares),
+        shares,
         wanted,
         axis.sessions[wanted].astype("datetime64[D]").astype(np.int64),
         kernels.ZERO_DEVIATION,
@@ -221,16 +221,17 @@ def _weekly_zscore(
 ) -> FloatArray:
     """margin_net_z52, (codes, n_out).
 
-    Walks back from the record in force, a record per ISO week. The split factors from T down to
-    each record are multiplied on the way, newest first, so that K(Date, T] is the same product
-    wherever the walk ends.
+    Walks back from the record in force, a record per ISO week, as far as splits are known: to the
+    first column of the panel, which lies further back unless the data begin there. The split
+    factors from T down to each record are multiplied on the way, newest first, so that K(Date, T]
+    is the same product wherever the walk ends.
 
     Args:
         in_force: (codes, n_out) row in force, -1 for none.
         offsets, day, visible, since: see ``MarginRecords``.
-        net: (records,) long less short balance as reported.
+        net: (records,) long less short balance as reported; NaN is skipped.
         adj_factor: (codes, columns).
-        shares: (codes, n_out) shares outstanding on T; NaN where null.
+        shares: (codes, n_out) shares outstanding on T; NaN where null, and 0 leaves no deviation.
         columns, today: (n_out,) the wanted columns, and their days since 1970-01-01.
         zero_deviation: share of the largest absolute value up to which a std counts as 0.
     """
@@ -254,16 +255,19 @@ def _weekly_zscore(
                     column -= 1
                 x[n] = net[row] / factor / shares[i, k]
                 n, last_week = n + 1, week
-            if n < _MIN_WEEKS:
+            total, known = 0.0, 0
+            for j in range(n - 1, -1, -1):
+                if not np.isnan(x[j]):
+                    total += x[j]
+                    known += 1
+            if known < _MIN_WEEKS:
                 continue
-            total, squares, largest = 0.0, 0.0, 0.0
+            mean, squares, largest = total / known, 0.0, 0.0
             for j in range(n - 1, -1, -1):
-                total += x[j]
-            mean = total / n
-            for j in range(n - 1, -1, -1):
-                squares += (x[j] - mean) * (x[j] - mean)
-                largest = max(largest, abs(x[j]))
-            std = np.sqrt(squares / (n - 1))
+                if not np.isnan(x[j]):
+                    squares += (x[j] - mean) * (x[j] - mean)
+                    largest = max(largest, abs(x[j]))
+            std = np.sqrt(squares / (known - 1))
             if std > zero_deviation * largest:
                 result[i, k] = (x[0] - mean) / std
     return result

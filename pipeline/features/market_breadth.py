@@ -134,14 +134,18 @@ def compute(market: Market, known: Mapping[str, FloatArray]) -> dict[str, FloatA
 
 
 def _toraku(returns: FloatArray, universe: BoolArray, n_out: int) -> FloatArray:
-    """Rises per 100 falls over 25 columns, each counted in the universe of its own date."""
-    rises = (universe & (returns > 0.0)).sum(axis=0, dtype=np.float64)
-    falls = (universe & (returns < 0.0)).sum(axis=0, dtype=np.float64)
-    rises, falls = (
-        kernels.window_sum(count[np.newaxis], _TORAKU_WINDOW, _TORAKU_WINDOW, n_out)[0]
-        for count in (rises, falls)
-    )
-    return 100.0 * kernels.ratio(rises, falls)
+    """Rises per 100 falls over 25 columns, each counted in the universe of its own date, (n_out,).
+
+    Null where one of them has no return at all, as the first column of the data.
+    """
+    known = (universe & ~np.isnan(returns)).any(axis=0)
+
+    def total(condition: BoolArray) -> FloatArray:
+        count = np.where(known, (universe & condition).sum(axis=0, dtype=np.float64), np.nan)
+        return kernels.window_sum(count[np.newaxis], _TORAKU_WINDOW, _TORAKU_WINDOW, n_out)
+
+    ratio: FloatArray = kernels.ratio(total(returns > 0.0), total(returns < 0.0))[0]
+    return 100.0 * ratio
 
 
 def _new_highs_minus_lows(market: Market, universe: BoolArray) -> FloatArray:

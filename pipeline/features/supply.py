@@ -89,12 +89,12 @@ def compute(market: Market) -> dict[str, FloatArray]:
     preceding = statements.net_shares(at, statements.preceding(at, latest).period)
     change = kernels.ratio(shares, preceding) - 1.0
     change = np.where(np.abs(change) > _MISMATCH, np.nan, change)
-    treasury = statements.shares_of("TrShFY", at, latest.period)
-    issued = statements.shares_of("ShOutFY", at, latest.period)
+    treasury = statements.treasury_shares(at, latest.period)
+    issued = statements.issued_shares(at, latest.period)
     by_point = {
         "shares_out_chg_yoy": kernels.ratio(shares, year_ago) - 1.0,
         "shares_out_chg_last": change,
-        "treasury_ratio": kernels.ratio(np.where(np.isnan(treasury), 0.0, treasury), issued),
+        "treasury_ratio": kernels.ratio(treasury, issued),
         "supply_shock": _shock(change),
     }
     return {name: timeline.spread(values) for name, values in by_point.items()}

@@ -13,7 +13,8 @@ from pipeline.features import kernels
 from pipeline.features.spec import CLOSE, Feature, FloatArray, Scope
 from pipeline.market.accounts import Accounts
 from pipeline.market.data import Market
-from pipeline.market.statements import Statements, Timeline
+from pipeline.market.statements import Statements
+from pipeline.market.timeline import Timeline
 
 SCOPE: Scope = "market"
 

@@ -48,6 +48,11 @@ IndexArray: TypeAlias = NDArray[np.int64]
 BAR_FIELDS = ("O", "H", "L", "C", "Vo", "Va")
 
 
+#: Columns before the wanted ones on which some features compare all members of the day (peers of
+#: 120 days, estimated up to a week ago). Who left the market in them is on the axis too.
+COMPARED_COLUMNS = 140
+
+
 def _union(*columns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for names in columns for name in names))
 
@@ -167,10 +172,10 @@ def _master(table: pa.Table, sessions: DateArray, n_out: int) -> tuple[NDArray[n
     ordinary = np.array([code_tables.is_ordinary_share(text) for text in texts], dtype=bool)
     member = inside & ordinary[row_code] & ~np.isnan(tier) & ~np.isnan(s33)
 
-    wanted = member & (column >= sessions.size - n_out)
+    first = sessions.size - n_out
     names = np.array(texts, dtype=np.str_)
-    codes = np.unique(names[row_code[wanted]])
-    if codes.size == 0:
+    codes = np.unique(names[row_code[member & (column >= first - COMPARED_COLUMNS)]])
+    if not bool((member & (column >= first)).any()):
         raise EmptyUniverse(
             f"no ordinary share of the three market tiers is listed between "
             f"{sessions[-n_out]} and {sessions[-1]}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -55,6 +56,11 @@ class Breakdown:
     margin_sell_new_shares: FloatArray
     margin_buy_new_shares: FloatArray
 
+    @cached_property
+    def turnover(self) -> FloatArray:
+        """All purchases, which are all sales."""
+        return self.long_buy + self.margin_buy_new + self.margin_buy_close
+
 
 def breakdown(source: Source, axis: Axis) -> Breakdown:
     """Arrange the rows of mkt-breakdown along codes and columns."""
@@ -64,12 +70,13 @@ def breakdown(source: Source, axis: Axis) -> Breakdown:
     recent = source.table.filter(pc.greater_equal(source.table["Date"], since))
     column = own_columns(Source(recent, source.publication), axis)
     code = axis.position_of(recent["Code"])
-    keep = (column >= first) & (code != NOWHERE)
-    at = (code[keep], column[keep] - first)
+    row = np.flatnonzero((column >= first) & (code != NOWHERE))
+    shape = (axis.codes.size, width)
+    at = code[row] * width + column[row] - first  # flat: twice as fast as two indices
 
     def dense(field: str) -> FloatArray:
-        grid = np.full((axis.codes.size, width), np.nan)
-        grid[at] = numbers_of(recent[field])[keep]
-        return grid
+        grid = np.full(shape[0] * shape[1], np.nan)
+        grid[at] = numbers_of(recent[field])[row]
+        return grid.reshape(shape)
 
     return Breakdown(**{name: dense(field) for name, field in _FIELDS.items()})

@@ -102,7 +102,8 @@ class ForecastChains:
         column: (rows,) first column in which the row is in force.
         value: (rows,) as published.
         change: (rows,) value less the one before in the chain, in the basis of ``column``; 0
-            where the two are equal, NaN in the first row of a chain.
+            where the two are equal, NaN in the first row of a chain and where the one before
+            cannot be restated.
     """
 
     first_wanted: int
@@ -242,9 +243,7 @@ def _disclosures(source: Source, axis: Axis) -> _Disclosures:
     kind, kinds = encoded(table["DocType"])
     forecasting = np.array([any(d in text for d in _DOCUMENTS) for text in kinds], np.bool_)
     keep = (code != NOWHERE) & (column < axis.n_columns) & (column >= axis.first_wanted - DEPTH)
-    keep &= ~np.isnat(year_end)
-    if kinds:
-        keep &= forecasting[kind]
+    keep &= ~np.isnat(year_end) & forecasting[kind]
     rows = np.flatnonzero(keep)
     rows = rows[_disclosure_order(table.take(pa.array(rows)))]
     this_year, next_year = year_of(year_end[rows]), year_of(dates_of(table["NxtFYEn"])[rows])
@@ -253,9 +252,11 @@ def _disclosures(source: Source, axis: Axis) -> _Disclosures:
 
 
 def _disclosure_order(table: pa.Table) -> IndexArray:
-    """Rows by (DiscDate, DiscTime, DiscNo), the texts as texts."""
-    keys = ("DiscDate", "DiscTime", "DiscNo")
-    order = pc.sort_indices(table.select(keys), [(key, "ascending") for key in keys])
+    """Rows by (DiscDate, DiscTime, DiscNo), the texts as texts, a missing one first."""
+    keys = {"DiscDate": table["DiscDate"]}
+    for name in ("DiscTime", "DiscNo"):
+        keys[name] = table[name].cast(pa.string()).fill_null("")
+    order = pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys])
     return np.asarray(order.to_numpy(), dtype=np.int64)
 
 

@@ -6,8 +6,6 @@ here depends on which. As of T, among the records visible on T:
 
 - *in force* is the one with the largest Date, while it has been visible for at most FRESH columns;
 - the *week before* is the one with the largest Date at least 7 and at most 21 days before that.
-
-A record without a long or a short balance counts for nothing.
 """
 
 from __future__ import annotations
@@ -48,8 +46,8 @@ class MarginRecords:
         day: (records,) Date in days since 1970-01-01.
         since: (records,) last column at or before Date: the basis of the share counts.
         visible: (records,) first column in whose row each record may appear.
-        long, short: (records,) shares bought and sold on margin, as reported.
-        long_standard: (records,) the standardised part of ``long``; NaN where not told.
+        long, short: (records,) shares bought and sold on margin, as reported; NaN where not told.
+        long_standard: (records,) the standardised part of ``long``, likewise.
     """
 
     axis: Axis
@@ -94,8 +92,7 @@ def margin_records(source: Source, axis: Axis) -> MarginRecords:
     """The balances in the rows of mkt-margin-int."""
     table = source.table
     code, visible = axis.position_of(table["Code"]), axis.visible_from(source)
-    long, short = numbers_of(table["LongVol"]), numbers_of(table["ShrtVol"])
-    kept = (code != NOWHERE) & (visible < axis.n_columns) & ~np.isnan(long + short)
+    kept = (code != NOWHERE) & (visible < axis.n_columns)
     kept &= visible >= axis.first_wanted - DEPTH
     (row,) = np.nonzero(kept)
     date = dates_of(table["Date"])
@@ -106,8 +103,8 @@ def margin_records(source: Source, axis: Axis) -> MarginRecords:
         day=date[row].astype(np.int64),
         since=axis.column_at_or_before(date[row]),
         visible=visible[row],
-        long=long[row],
-        short=short[row],
+        long=numbers_of(table["LongVol"])[row],
+        short=numbers_of(table["ShrtVol"])[row],
         long_standard=numbers_of(table["LongStdVol"])[row],
     )
 

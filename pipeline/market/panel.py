@@ -95,9 +95,15 @@ class Panel:
 
     @cached_property
     def tr(self) -> FloatArray:
-        """True range max(h, p_prev) - min(l, p_prev), yen; NaN without a trade or p_prev."""
-        previous = self.p_prev
-        return np.maximum(self.h, previous) - np.minimum(self.l, previous)
+        """True range max(h, p_prev) - min(l, p_prev), yen; NaN without a trade or p_prev.
+
+        Exactly 0 where the two ends are equal by SAME_PRICE.
+        """
+        high = np.maximum(self.h, self.p_prev)
+        low = np.minimum(self.l, self.p_prev)
+        reach = high - low
+        reach[reach <= SAME_PRICE * high] = 0.0
+        return reach
 
     @cached_property
     def p_prev(self) -> FloatArray:

@@ -12,15 +12,15 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from pipeline.market.axis import NOWHERE, Axis, Source, numbers_of
+from pipeline.market.axis import NOWHERE, Axis, IndexArray, Source, numbers_of
 from pipeline.market.daily import own_columns
 from pipeline.market.panel import BoolArray, FloatArray
 
-#: Columns in front of the wanted ones on which session fields are kept: the deepest use, a sum
-#: over 20 columns.
-DAYS_BEFORE: Final = 19
+#: Columns in front of the wanted ones that are kept, the deepest use of each: a sum over 20
+#: columns, a search in 60.
+SESSION_DAYS_BEFORE: Final = 19
+LIMIT_DAYS_BEFORE: Final = 59
 
 #: Columns of the table that are read here.
 COLUMNS: Final = (
@@ -35,10 +35,10 @@ _TOUCHED = "1"  # UL, LL: the limit was touched; "0" otherwise
 class DayParts:
     """Morning (m) and afternoon (a) bars and the day they are parts of, unadjusted.
 
-    Every field is (codes, width): the last ``width`` columns of the panel, which are the wanted
-    ones and DAYS_BEFORE before them, or all there are. NaN where nothing traded in the session
-    (on the day, for ``h``, ``l`` and ``va``), and throughout on a plan without session fields.
-    Prices in yen, turnover (``va``) in yen.
+    Every field is (codes, width), prices and turnover (``va``) in yen: the last columns of the
+    panel, which are the wanted ones and SESSION_DAYS_BEFORE before them, or all there are. NaN
+    where nothing traded in the session (on the day, for ``h``, ``l`` and ``va``), and throughout
+    on a plan without session fields.
     """
 
     mo: FloatArray
@@ -63,7 +63,10 @@ class DayParts:
 
 @dataclass(frozen=True, eq=False)
 class LimitFlags:
-    """Touched price limits, (codes, columns); False where nothing traded.
+    """Touched price limits, (codes, width); False where nothing traded.
+
+    The columns are the last ones of the panel: the wanted ones and LIMIT_DAYS_BEFORE before
+    them, or all there are.
 
     Attributes:
         up, down: True where the price touched the upper, the lower limit of the day.
@@ -78,29 +81,26 @@ class LimitFlags:
 
 @dataclass(frozen=True, eq=False)
 class _TradedDays:
-    """Bars of days with a trade that fall on the last ``width`` columns, and their places."""
+    """Rows of days with a trade that fall on the last ``width`` columns, and their places."""
 
     table: pa.Table
-    code: NDArray[np.int64]
-    column: NDArray[np.int64]
-    shape: tuple[int, int]
+    row: IndexArray
+    code: IndexArray
+    column: IndexArray
+    shape: tuple[int, int]  # codes, width
 
     def numbers(self, field: str) -> FloatArray:
         """(codes, width) values of a field; NaN where there is none."""
         grid = np.full(self.shape, np.nan)
-        grid[self.code, self.column] = numbers_of(self.table[field])
-        return grid
-
-    def flags(self, rows: BoolArray) -> BoolArray:
-        """(codes, width) one truth value per row; False where there is no row."""
-        grid = np.zeros(self.shape, dtype=np.bool_)
-        grid[self.code, self.column] = rows
+        grid[self.code, self.column] = numbers_of(self.table[field])[self.row]
         return grid
 
     def touched(self, field: str) -> BoolArray:
         """(codes, width) True where the flag ``field`` is set; a null flag is not."""
+        grid = np.zeros(self.shape, dtype=np.bool_)
         flag = pc.equal(self.table[field], pa.scalar(_TOUCHED)).fill_null(False)
-        return self.flags(flag.to_numpy())
+        grid[self.code, self.column] = flag.to_numpy()[self.row]
+        return grid
 
 
 def day_parts(source: Source, axis: Axis) -> DayParts:
@@ -110,7 +110,7 @@ def day_parts(source: Source, axis: Axis) -> DayParts:
         source: daily bars with at least COLUMNS.
         axis: codes and columns of the chunk.
     """
-    days = _traded_days(source, axis, min(axis.n_out + DAYS_BEFORE, axis.n_columns))
+    days = _traded_days(source, axis, axis.n_out + SESSION_DAYS_BEFORE)
     return DayParts(
         mo=days.numbers("MO"),
         mh=days.numbers("MH"),
@@ -135,21 +135,23 @@ def limit_flags(source: Source, axis: Axis) -> LimitFlags:
         source: daily bars with at least COLUMNS.
         axis: codes and columns of the chunk.
     """
-    days = _traded_days(source, axis, axis.n_columns)
-    close = numbers_of(days.table["C"])
+    days = _traded_days(source, axis, axis.n_out + LIMIT_DAYS_BEFORE)
+    close = days.numbers("C")
     return LimitFlags(
         up=days.touched("UL"),
         down=days.touched("LL"),
-        closed_high=days.flags(close == numbers_of(days.table["H"])),
-        closed_low=days.flags(close == numbers_of(days.table["L"])),
+        closed_high=close == days.numbers("H"),
+        closed_low=close == days.numbers("L"),
     )
 
 
 def _traded_days(source: Source, axis: Axis, width: int) -> _TradedDays:
+    """Traded days of the last ``width`` columns, or of all there are."""
+    table = source.table
+    width = min(width, axis.n_columns)
     first = axis.n_columns - width
-    column = own_columns(source, axis)
-    code = axis.position_of(source.table["Code"])
-    traded = (numbers_of(source.table["Vo"]) > 0.0) & ~np.isnan(numbers_of(source.table["C"]))
-    keep = traded & (column != NOWHERE) & (column >= first) & (code != NOWHERE)
-    table = source.table.select(COLUMNS).filter(pa.array(keep))
-    return _TradedDays(table, code[keep], column[keep] - first, (axis.codes.size, width))
+    column, code = own_columns(source, axis), axis.position_of(table["Code"])
+    traded = (numbers_of(table["Vo"]) > 0.0) & ~np.isnan(numbers_of(table["C"]))
+    inside = (column != NOWHERE) & (column >= first) & (code != NOWHERE)
+    row = np.flatnonzero(traded & inside)
+    return _TradedDays(table, row, code[row], column[row] - first, (axis.codes.size, width))

@@ -27,7 +27,7 @@ from pipeline.market.sessions import DateArray
 
 COLUMNS = ("DiscDate", "DiscTime", "Code", "DocType", "CurPerType", "CurFYEn")
 
-REACH = 200  # columns after its reaction column on which an event counts
+REACH = 200  # columns an event counts after its statement became visible
 REMEMBERED = 900  # columns within which a second statement of a period is a correction
 DEPTH = REACH + REMEMBERED  # columns a row counts for after it became visible
 
@@ -61,13 +61,13 @@ class EarningsEvents:
     def reaction(self) -> IndexArray:
         """(codes, n_out) reaction column of the latest event as of T.
 
-        NO_REACTION where there was none in the REACH columns up to T.
+        NO_REACTION where there is none, or its statement is public for more than REACH columns.
         """
         known = np.maximum(self.visible, self.column)
         columns = np.arange(self.axis.first_wanted, self.axis.n_columns)
         row = rows_in_force(self.offsets, known, columns, REACH)
-        column: IndexArray = np.append(self.column, NO_REACTION)[row]
-        return column
+        age = columns - np.append(self.visible, 0)[row]
+        return np.where(age > REACH, NO_REACTION, np.append(self.column, NO_REACTION)[row])
 
 
 def earnings_events(source: Source, axis: Axis) -> EarningsEvents:

@@ -56,11 +56,17 @@ class EarningsSchedule:
         """(codes, n_out) columns from T to the next report; NaN when no date is known.
 
         A date after the end of the published calendar, which reaches a year ahead, counts as the
-        first session after that end.
+        first session after that end: it is at least as far as that.
         """
         row, _ = self._next
-        columns = np.arange(self.axis.first_wanted, self.axis.n_columns)
-        return np.where(row == NO_ROW, np.nan, _taken(self.due, row) - columns)
+        return np.where(row == NO_ROW, np.nan, _taken(self.due, row) - self._columns)
+
+    def days_up_to(self, cap: int) -> FloatArray:
+        """``days_to_next``, at most ``cap``; NaN too where the calendar ends before both."""
+        (end,) = self.axis.column_at_or_after(np.array(["NaT"], dtype="datetime64[D]"))
+        days = self.days_to_next
+        cut_off = (self._columns + days == end) & (days < cap)
+        return np.where(cut_off, np.nan, np.minimum(days, cap))
 
     @cached_property
     def date_shift(self) -> FloatArray:
@@ -72,17 +78,21 @@ class EarningsSchedule:
         moved = _taken(self.day, row) - _taken(self.day, first)
         return np.where(row == NO_ROW, np.nan, moved)
 
+    @property
+    def _columns(self) -> IndexArray:
+        return np.arange(self.axis.first_wanted, self.axis.n_columns)
+
     @cached_property
     def _next(self) -> tuple[IndexArray, IndexArray]:
         """(codes, n_out) row of the next report, and the row that gave its first date."""
-        wanted = slice(self.axis.first_wanted, None)
+        sessions = self.axis.sessions[self._columns].astype("datetime64[D]")
         return _next_reports(
             self.offsets,
             self.report,
             self.visible,
             self.day,
-            np.arange(self.axis.n_columns)[wanted],
-            self.axis.sessions[wanted].astype("datetime64[D]").astype(np.int64),
+            self._columns,
+            sessions.astype(np.int64),
         )
 
 

@@ -202,6 +202,27 @@ def figures_in_force(
 
 
 @jit
+def _same_period(year: IndexArray, quarter: IndexArray, i: int, j: int) -> bool:
+    same: bool = year[i] == year[j] and quarter[i] == quarter[j]
+    return same
+
+
+@jit
+def _period_end(
+    year: IndexArray, quarter: IndexArray, end: IndexArray, row: int, first: int, stop: int
+) -> int:
+    """CurPerEn of the period of ``row`` by the last row that gives it, if ``row`` is the last
+    one of the period in first:stop; else negative, as where none gives it."""
+    for i in range(row + 1, stop):
+        if _same_period(year, quarter, i, row):
+            return -1
+    for i in range(row, first - 1, -1):
+        if end[i] >= 0 and _same_period(year, quarter, i, row):
+            return int(end[i])
+    return -1
+
+
+@jit
 def _reports(
     year: IndexArray, quarter: IndexArray, present: BoolArray, row: int, first: int, stop: int
 ) -> bool:
@@ -209,7 +230,7 @@ def _reports(
     for field in range(present.shape[0]):
         found = False
         for i in range(first, stop):
-            if present[field, i] and year[i] == year[row] and quarter[i] == quarter[row]:
+            if present[field, i] and _same_period(year, quarter, i, row):
                 found = True
         if not found:
             return False
@@ -226,9 +247,12 @@ def newest_period(
     present: BoolArray,
     code: IndexArray,
     column: IndexArray,
-    later: IndexArray,
-) -> IndexArray:
-    """A row of the period with the largest CurPerEn in force that reports some fields.
+    before: IndexArray,
+) -> tuple[IndexArray, IndexArray]:
+    """The period in force with the largest CurPerEn among those that report some fields.
+
+    A period ends on the CurPerEn of its last row that has one. Of periods that end together, the
+    one disclosed last counts.
 
     Args:
         begin ... quarter: of ``StatementRows``.
@@ -236,27 +260,21 @@ def newest_period(
         present: (fields, rows) True where the row has the field; a period reports a field when
             one of its rows in force has it. Without fields every period will do.
         code, column: (points,) where the book is looked at.
-        later: (points,) a row whose period, and all that end with or after it, are passed over;
-            NO_ROW to pass over none.
+        before: (points,) day number before which the period has to end.
 
     Returns:
-        (points,) the row disclosed last of those with that end; NO_ROW where there is none.
+        (points,) its last row and the day number of its end; NO_ROW and -1 where there is none.
     """
     newest = np.full(code.size, NO_ROW)
+    ends = np.full(code.size, -1)
     for q in range(code.size):
         first, stop = _in_force(visible, begin[code[q]], begin[code[q] + 1], column[q])
-        best = NO_ROW
         for i in range(stop - 1, first - 1, -1):
-            if end[i] < 0 or (best != NO_ROW and end[i] <= end[best]):
-                continue
-            if later[q] != NO_ROW:
-                same = year[i] == year[later[q]] and quarter[i] == quarter[later[q]]
-                if same or end[i] >= end[later[q]]:
-                    continue
-            if _reports(year, quarter, present, i, first, stop):
-                best = i
-        newest[q] = best
-    return newest
+            day = _period_end(year, quarter, end, i, first, stop)
+            if ends[q] < day < before[q] and _reports(year, quarter, present, i, first, stop):
+                newest[q] = i
+                ends[q] = day
+    return newest, ends
 
 
 @jit

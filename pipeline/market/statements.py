@@ -17,22 +17,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.market import basis
 from pipeline.market import statement_book as book
 from pipeline.market.axis import Axis, FloatArray, IndexArray, Source
 from pipeline.market.fiscal import FULL_YEAR, NO_YEAR, YEAR, Periods, Points
 from pipeline.market.sessions import DateArray
-from pipeline.market.statement_book import NO_ROW, StatementRows, statement_rows
+from pipeline.market.statement_book import NO_ROW, BoolArray, StatementRows, statement_rows
+from pipeline.market.timeline import Timeline, timeline
 
 COLUMNS: Final[tuple[str, ...]] = book.COLUMNS
 DEPTH: Final = book.DEPTH
 MAX_AGE: Final = 200  # columns after its first disclosure for which a latest period counts
 REPORTING_GAP: Final = np.timedelta64(400, "D")  # cash flows are due with 2Q and FY only
+
+_NEVER = np.datetime64("NaT", "D")
+_ANY_DAY = np.datetime64("9999-12-31", "D")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,7 @@ class Latest:
     """A period in force at points; a point without one has NO_YEAR, NaT and NaN.
 
     Attributes:
-        row: (points,) a row of the period, NO_ROW for none.
+        row: (points,) its last row in force, NO_ROW for none.
         period: its fiscal year and quarter.
         end: (points,) datetime64[D], CurPerEn.
     """
@@ -63,22 +66,14 @@ class Latest:
     period: Periods
     end: DateArray
 
-
-@dataclass(frozen=True, eq=False)
-class Timeline:
-    """The points on which a book may change, over the columns from ``since`` on.
-
-    Attributes:
-        points: sorted by code, then column; each code has one on column ``since``.
-        index: (codes, columns - since) the point that holds on each column.
-    """
-
-    points: Points
-    index: NDArray[np.int32]
-
-    def spread(self, values: NDArray[Any]) -> FloatArray:
-        """(codes, columns - since) values of the points, each up to the next change."""
-        return np.asarray(values, dtype=np.float64)[self.index]
+    def where(self, condition: BoolArray) -> Latest:
+        """The same where ``condition`` (points,) holds, none elsewhere."""
+        year = np.where(condition, self.period.year, NO_YEAR)
+        return Latest(
+            np.where(condition, self.row, NO_ROW),
+            Periods(year, self.period.quarter),
+            np.where(condition, self.end, _NEVER),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,19 +108,19 @@ class Statements:
 
         Of two periods that end together, the one disclosed last.
         """
-        return self._newest(at, (), np.full(at.code.size, NO_ROW))
+        return self._newest(at, (), _ANY_DAY)
 
     def current(self, at: Points) -> Latest:
         """The latest period, none once its first disclosure is older than MAX_AGE columns."""
         latest = self.latest(at)
         first, _ = self.disclosures(at, latest.period)
-        disclosed = np.append(self.rows.visible, NO_YEAR)[first]  # long ago where there is none
-        return self._period_of(np.where(at.column - disclosed <= MAX_AGE, latest.row, NO_ROW))
+        age = at.column - np.append(self.rows.visible, 0)[first]  # an entry for NO_ROW
+        fresh = (first != NO_ROW) & (age <= MAX_AGE)
+        return latest.where(fresh)
 
     def preceding(self, at: Points, latest: Latest) -> Latest:
         """The reported period with the next smaller CurPerEn than the latest one."""
-        found = self._newest(at, (), latest.row)
-        return self._period_of(np.where(latest.row == NO_ROW, NO_ROW, found.row))
+        return self._newest(at, (), latest.end)
 
     def reporting(self, at: Points, latest: Latest, fields: tuple[str, ...]) -> Latest:
         """The latest period that reports all ``fields``, which may be ``latest`` itself.
@@ -137,9 +132,8 @@ class Statements:
             latest: as ``current`` or ``latest`` returned it for these points.
             fields: without values of the company alone, as CFO, CFI and CashEq are.
         """
-        found = self._newest(at, fields, np.full(at.code.size, NO_ROW))
-        recent = latest.end - found.end <= REPORTING_GAP  # False where either is NaT
-        return self._period_of(np.where(recent, found.row, NO_ROW))
+        found = self._newest(at, fields, _ANY_DAY)
+        return found.where(latest.end - found.end <= REPORTING_GAP)  # False where either is NaT
 
     def disclosures(self, at: Points, period: Periods) -> tuple[IndexArray, IndexArray]:
         """First and last row in force of a period, (points,) each; NO_ROW without one."""
@@ -150,20 +144,21 @@ class Statements:
         year = book.last_year_in_force(*self._keys, FULL_YEAR, at.code, at.column)
         return Periods(year, np.full_like(year, FULL_YEAR))
 
-    def net_shares(self, at: Points, period: Periods) -> FloatArray:
-        """(points,) issued less treasury shares of a period, in the basis of the point's column.
+    def issued_shares(self, at: Points, period: Periods) -> FloatArray:
+        """(points,) ShOutFY of a period, in the basis of the point's column."""
+        return self._in_basis_of(at, self.figures("ShOutFY", at, period))
 
-        A missing number of treasury shares counts as 0. Each number is restated from the column
-        of the row that supplied it.
+    def treasury_shares(self, at: Points, period: Periods) -> FloatArray:
+        """(points,) TrShFY of a period, in the basis of the point's column; 0 where missing.
+
+        NaN where it is stated and the splits since then are not known.
         """
-        treasury = self.shares_of("TrShFY", at, period)
-        return self.shares_of("ShOutFY", at, period) - np.where(np.isnan(treasury), 0.0, treasury)
+        stated = self.figures("TrShFY", at, period)
+        return np.where(np.isnan(stated.values), 0.0, self._in_basis_of(at, stated))
 
-    def shares_of(self, field: str, at: Points, period: Periods) -> FloatArray:
-        """(points,) a number of shares of a period, in the basis of the point's column."""
-        stated = self.figures(field, at, period)
-        factor = basis.restated(self.axis.adj_factor, at.code, stated.columns, at.column)
-        return stated.values / factor
+    def net_shares(self, at: Points, period: Periods) -> FloatArray:
+        """(points,) issued less treasury shares, each restated from the column of its own row."""
+        return self.issued_shares(at, period) - self.treasury_shares(at, period)
 
     @cached_property
     def shares(self) -> FloatArray:
@@ -192,54 +187,42 @@ class Statements:
 
     def timeline(self, since: int) -> Timeline:
         """Where answers may change from column ``since`` on: a row comes into force, the period
-        it may have opened gets too old, an amount in it can no longer be restated, it expires;
-        or a split changes the basis."""
-        ages = np.array([0, MAX_AGE + 1, basis.DEPTH + 1, DEPTH + 1])
-        column = (self.rows.visible[:, None] + ages).ravel() - since
-        code = np.repeat(self.rows.code, ages.size)
-        width = self.axis.n_columns - since
-        inside = (column > 0) & (column < width)
-        split_code, split = np.nonzero(self.axis.adj_factor[:, since:] != 1.0)
-        key = np.unique(
-            np.concatenate(
-                [
-                    np.arange(self.axis.codes.size) * width,
-                    code[inside] * width + column[inside],
-                    split_code * width + split,
-                ]
-            )
-        )
-        lengths = np.diff(key, append=self.axis.codes.size * width)
-        index = np.repeat(np.arange(key.size, dtype=np.int32), lengths)
-        points = Points(key // width, key % width + since)
-        return Timeline(points, index.reshape(self.axis.codes.size, width))
+        it may have opened gets too old, a number of shares in it can no longer be restated, it
+        expires; or a split changes the basis."""
+        ages = (0, MAX_AGE + 1, basis.DEPTH + 1, DEPTH + 1)
+        return timeline(self.axis, self.rows.code, self.rows.visible, ages, since)
 
     @property
     def _keys(self) -> tuple[IndexArray, IndexArray, IndexArray, IndexArray]:
         rows = self.rows
         return rows.begin, rows.visible, rows.year, rows.quarter
 
-    @cached_property
-    def _end(self) -> IndexArray:
-        """(rows,) CurPerEn in days since 1970; negative where missing."""
-        days = self.rows.end.astype(np.int64)
-        return np.where(np.isnat(self.rows.end), -1, days)
+    def _in_basis_of(self, at: Points, stated: Figures) -> FloatArray:
+        """(points,) numbers of shares, restated from the columns they were stated on."""
+        factor = basis.restated(self.axis.adj_factor, at.code, stated.columns, at.column)
+        return stated.values / factor
 
-    def _newest(self, at: Points, fields: tuple[str, ...], later: IndexArray) -> Latest:
-        present = np.zeros((len(fields), self.rows.code.size), dtype=bool)
-        for i, field in enumerate(fields):
-            present[i] = ~np.isnan(self.rows.figures[field][0])
-        return self._period_of(
-            book.newest_period(*self._keys, self._end, present, at.code, at.column, later)
-        )
-
-    def _period_of(self, row: IndexArray) -> Latest:
-        """The periods of rows; an entry behind the last row stands for NO_ROW."""
+    def _newest(
+        self, at: Points, fields: tuple[str, ...], before: DateArray | np.datetime64
+    ) -> Latest:
+        """The newest period that reports some fields and ends before a day; none before NaT."""
         rows = self.rows
-        year = np.append(rows.year, NO_YEAR)[row]
-        quarter = np.append(rows.quarter, FULL_YEAR)[row]
-        end = np.append(rows.end, np.datetime64("NaT", "D"))[row]
-        return Latest(row, Periods(year, quarter), end)
+        present = np.zeros((len(fields), rows.code.size), dtype=bool)
+        for i, field in enumerate(fields):
+            present[i] = ~np.isnan(rows.figures[field][0])
+        limit = np.broadcast_to(_day_number(before), at.code.shape)
+        row, end = book.newest_period(
+            *self._keys, _day_number(rows.end), present, at.code, at.column, limit
+        )
+        # the appended entries are those of NO_ROW
+        year, quarter = np.append(rows.year, NO_YEAR)[row], np.append(rows.quarter, FULL_YEAR)[row]
+        ends = np.where(row == NO_ROW, _NEVER, end.astype("datetime64[D]"))
+        return Latest(row, Periods(year, quarter), ends)
+
+
+def _day_number(days: DateArray | np.datetime64) -> IndexArray:
+    """Days since 1970; negative for NaT."""
+    return np.where(np.isnat(days), -1, np.asarray(days).astype(np.int64))
 
 
 def statements(source: Source, axis: Axis) -> Statements:

@@ -297,6 +297,16 @@ def test_cash_flows_come_from_the_last_period_that_has_them():
     assert of(values, "cash_ratio", 9) == [0.09]
 
 
+def test_the_free_cash_flow_waits_for_both_of_its_parts():
+    """The latest period that reports both, with its own assets, not the latest with one."""
+    values = compute(
+        filing(0, "2022-03", "FY", CFO=30.0, CFI=-10.0, TA=100.0),
+        filing(9, "2023-03", "FY", CFO=80.0, TA=200.0),
+    )
+    assert of(values, "cfo_to_assets", 9) == [0.4]
+    assert of(values, "fcf_to_assets", 9) == [0.2]
+
+
 def quarters_of_profit(*profits: float) -> list[Row]:
     """Statements with these single-quarter profits, one every STEP columns."""
     return [

@@ -12,9 +12,8 @@ from pipeline.features import futures
 from pipeline.market.axis import Axis
 from pipeline.market.futures import futures_quotes
 from pipeline.market.sessions import TradingCalendar
-
-from ..market.hand import NAN, date_of
-from ..market.source_rows import axis, source
+from tests.market.hand import NAN, date_of
+from tests.market.records import axis, source
 
 NEAR, FAR = "2023-03", "2023-06"
 
@@ -44,7 +43,7 @@ def values(rows, n_columns=3, n_out=1, topix=2000.0, nikkei=30000.0, on=None):
     market = SimpleNamespace(
         panel=SimpleNamespace(n_out=n_out),
         axis=columns,
-        futures=futures_quotes(source("futures", rows), columns),
+        futures=futures_quotes(source("futures", *rows), columns),
         topix=SimpleNamespace(c=np.full(n_columns, topix)),
         options=SimpleNamespace(underlying=np.full(n_columns, nikkei)),
     )
@@ -146,7 +145,7 @@ def test_the_basis_for_other_families():
     rows = [quote(1, Settle=1990.0), quote(2, Settle=2010.0)]
     market = SimpleNamespace(
         panel=SimpleNamespace(n_out=2),
-        futures=futures_quotes(source("futures", rows), columns),
+        futures=futures_quotes(source("futures", *rows), columns),
         topix=SimpleNamespace(c=np.array([1.0, 2000.0, 2000.0])),
     )
     np.testing.assert_allclose(futures.topix_basis(market), [-0.005, 0.005])

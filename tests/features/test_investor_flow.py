@@ -9,9 +9,8 @@ import pytest
 
 from pipeline.features import investor_flow
 from pipeline.market.flows import AMOUNTS, investor_flows
-
-from ..market.hand import NAN, date_of
-from ..market.source_rows import axis, source
+from tests.market.hand import NAN, date_of
+from tests.market.records import axis, source
 
 
 def record(published, week, section="TokyoNagoya", total=1000.0, **fields):
@@ -37,13 +36,12 @@ def weekly(balances, **fields):
 
 def values(rows, n_columns, n_out=1, tier=((1.0,),)):
     columns = axis(n_columns, n_out)
-    tiers = np.array(tier)
+    tiers = np.array(tier)  # (codes, 1) or (codes, columns)
     market = SimpleNamespace(
         panel=SimpleNamespace(n_out=n_out),
-        master=SimpleNamespace(tier=np.repeat(tiers, n_columns, axis=1) if tiers.shape[1] == 1
-                               else tiers),
-        flows=investor_flows(source("investor_types", rows), columns),
-    )  # fmt: skip
+        master=SimpleNamespace(tier=np.broadcast_to(tiers, (tiers.shape[0], n_columns))),
+        flows=investor_flows(source("investor_types", *rows), columns),
+    )
     return investor_flow.compute(market)
 
 
@@ -78,7 +76,7 @@ def test_a_week_without_turnover_is_null():
 def test_a_record_is_stale_after_15_columns():
     """Age 15 is kept; then every column is null, the age too."""
     seen = values(weekly([1.0] * 10), 53 + 17, 17)
-    np.testing.assert_array_equal(seen["flow_staleness_td"], [*range(16 - 0)][0:16] + [NAN])
+    np.testing.assert_array_equal(seen["flow_staleness_td"], [*range(16), NAN])
     for name in ("flow_foreign_net_share", "flow_foreign_net_4w_share",
                  "flow_foreign_persistence_10w"):  # fmt: skip
         assert np.isfinite(seen[name][:16]).all()
@@ -128,8 +126,8 @@ def test_the_score_needs_26_weeks_and_some_deviation():
 def test_each_tier_has_its_section():
     """The tier is that of the day; without one, and without a record, there is no value."""
     rows = [
-        record(1, -0, "TSEPrime", FrgnBal=10.0),
-        record(1, -0, "TSEStandard", FrgnBal=20.0),
+        record(1, 0, "TSEPrime", FrgnBal=10.0),
+        record(1, 0, "TSEStandard", FrgnBal=20.0),
         record(2, 0, "TokyoNagoya", FrgnBal=90.0),
     ]
     tier = [[1.0] * 4, [NAN, NAN, NAN, 2.0], [3.0] * 4, [2.0, 2.0, 2.0, 1.0]]

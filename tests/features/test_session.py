@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.features import session
 from pipeline.features.spec import FloatArray
-from pipeline.market.parts import DAYS_BEFORE, DayParts
+from pipeline.market.parts import SESSION_DAYS_BEFORE, DayParts
 
 NAMES = [field.name for field in fields(DayParts)]
 
@@ -55,7 +55,7 @@ DAY = {
 
 def test_the_family_returns_what_it_declares():
     """Declared names, float64, (codes, n_out)."""
-    seen = session.compute(market_of(random_parts(3, 7 + DAYS_BEFORE, seed=1), n_out=7))
+    seen = session.compute(market_of(random_parts(3, 7 + SESSION_DAYS_BEFORE, seed=1), n_out=7))
     assert set(seen) == {feature.name for feature in session.FEATURES}
     assert {x.shape for x in seen.values()} == {(3, 7)}
     assert {x.dtype for x in seen.values()} == {np.dtype(np.float64)}

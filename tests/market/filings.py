@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipeline.api.endpoints import endpoint_of
 from pipeline.market.axis import Axis, Source
+from pipeline.market.fiscal import Points
 from pipeline.market.sessions import TradingCalendar
 from pipeline.market.statement_book import COLUMNS
 from pipeline.market.statements import Statements, statements
@@ -36,6 +37,16 @@ def date_of(column: int) -> dt.date:
 
 def month_end(month: np.datetime64) -> dt.date:
     return ((month + 1).astype("datetime64[D]") - 1).astype(object)
+
+
+def month(year: str) -> int:
+    """Fiscal year that ends in a month such as 2023-03, as the book numbers it."""
+    return int(np.datetime64(year, "M").astype(np.int64))
+
+
+def points(*columns: int, code: int = 0) -> Points:
+    """Some columns of one code."""
+    return Points(np.full(len(columns), code), np.array(columns, dtype=np.int64))
 
 
 def filing(

@@ -65,6 +65,9 @@ def test_a_correction_of_an_earlier_day_displaces_no_newer_day():
     np.testing.assert_array_equal(seen.value(seen.long)[0, 5:10], [400, 500, 500, 500, NAN])
     np.testing.assert_array_equal(seen.value(seen.short)[0, 5:10], [500, 600, 700, 700, NAN])
 
+    seen = alerts(row(6, 5), row(7, 4))
+    np.testing.assert_array_equal(seen.value(seen.long)[0, 6:10], [500, 500, 400, NAN])
+
 
 def test_a_correction_after_the_last_row_is_in_force_again():
     """Days after the designation ended a late correction counts, for its own two columns."""

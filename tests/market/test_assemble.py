@@ -174,13 +174,16 @@ def test_a_returning_code_has_no_past():
     assert not np.isnan(seen.c[0, 30:]).any()
 
 
-def test_a_line_that_ended_before_the_wanted_columns_is_left_out():
-    """A delisted code is no code of the panel; nobody wants a row of it."""
-    gone = Stock("13010", FLAT, unlisted=range(40, 60))
-    seen = market(gone, Stock("13020", FLAT), n_out=20)
+def test_who_left_long_before_the_wanted_columns_is_left_out():
+    """Members of the last 140 columns before the wanted ones are on the axis, for comparisons
+    over earlier days; nobody wants a row of those who left before."""
+    closes = [100.0] * 200
+    gone = Stock("13010", closes, unlisted=range(40, 200))
+    seen = market(gone, Stock("13020", closes), n_out=20)
     assert seen.panel.codes.tolist() == ["13020"]
-    seen = market(gone, Stock("13020", FLAT), n_out=21)
+    seen = market(gone, Stock("13020", closes), n_out=21)
     assert seen.panel.codes.tolist() == ["13010", "13020"]
+    assert not seen.master.universe[0, -21:].any()
 
 
 def test_codes_listed_and_delisted_inside_the_wanted_columns_are_members_while_listed():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 
 import numpy as np
 
 from pipeline.market.breakdown import HISTORY, breakdown
 
 from .hand import NAN, date_of
-from .source_rows import axis, shuffled, source
+from .records import axis, source
 
 VALUES = {
     "short_cash": "ShrtNoMrgnVa",
@@ -33,7 +34,7 @@ def test_records_stand_by_code_and_column():
     """Every field under its name; null without a record and where the field is."""
     rows = [record(0, "10010", 1.0), record(2, "10000", 10.0), record(2, "10010", 20.0)]
     rows[2]["LongBuyVa"] = None
-    seen = breakdown(source("breakdown", rows), axis(3, 1, ("10000", "10010")))
+    seen = breakdown(source("breakdown", *rows), axis(3, 1, ("10000", "10010")))
     for i, name in enumerate(VALUES):
         gone = NAN if name == "long_buy" else 20.0 + i
         expected = [[NAN, NAN, 10.0 + i], [1.0 + i, NAN, gone]]
@@ -44,7 +45,7 @@ def test_other_codes_and_closed_days_are_left_out():
     """Codes outside the panel, and a Saturday."""
     saturday = dt.date(2023, 1, 7)
     rows = [record(1, "20000"), {**record(1, "10000"), "Date": saturday}]
-    seen = breakdown(source("breakdown", rows), axis(6, 2))
+    seen = breakdown(source("breakdown", *rows), axis(6, 2, ("10000",)))
     assert np.isnan(seen.long_buy).all()
 
 
@@ -53,7 +54,7 @@ def test_only_the_columns_of_a_window_are_kept():
     n_columns, n_out = HISTORY + 10, 4
     first = n_columns - n_out - HISTORY
     rows = [record(first - 1, "10000", 1.0), record(first, "10000", 2.0)]
-    seen = breakdown(source("breakdown", rows), axis(n_columns, n_out))
+    seen = breakdown(source("breakdown", *rows), axis(n_columns, n_out, ("10000",)))
     assert seen.short_cash.shape == (1, n_out + HISTORY)
     assert seen.short_cash[0, 0] == 2.0
     assert np.isnan(seen.short_cash[0, 1:]).all()
@@ -62,15 +63,16 @@ def test_only_the_columns_of_a_window_are_kept():
 def test_the_order_of_rows_does_not_matter():
     """Rows are told apart by their keys."""
     codes = ("10000", "10010")
-    whole = source("breakdown", [record(c, code, 10.0 * c) for c in range(3) for code in codes])
-    expected = breakdown(whole, axis(3, 1, codes))
-    seen = breakdown(shuffled(whole, 1), axis(3, 1, codes))
+    rows = [record(c, code, 10.0 * c) for c in range(3) for code in codes]
+    expected = breakdown(source("breakdown", *rows), axis(3, 1, codes))
+    mixed = random.Random(1).sample(rows, len(rows))
+    seen = breakdown(source("breakdown", *mixed), axis(3, 1, codes))
     for name in VALUES:
         np.testing.assert_array_equal(getattr(seen, name), getattr(expected, name))
 
 
 def test_an_unavailable_source_is_null():
     """In the same shape."""
-    seen = breakdown(source("breakdown", []), axis(3, 1))
+    seen = breakdown(source("breakdown"), axis(3, 1))
     assert np.isnan(seen.margin_buy_new_shares).all()
     assert seen.margin_buy_new_shares.shape == (1, 3)

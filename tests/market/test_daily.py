@@ -12,11 +12,11 @@ from pipeline.market.axis import NOWHERE, Axis, Source
 from pipeline.market.daily import own_columns
 
 from .hand import date_of
-from .source_rows import axis, source
+from .records import axis, source
 
 
 def columns(days, publication=None, on=None):
-    rows = source("short_ratio", [{"Date": day, "S33": "0050"} for day in days])
+    rows = source("short_ratio", *({"Date": day, "S33": "0050"} for day in days))
     rule = publication or rows.publication
     return own_columns(Source(rows.table, rule), on or axis(5, 2)).tolist()
 

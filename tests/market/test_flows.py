@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from pipeline.market.axis import NOWHERE
 from pipeline.market.flows import DEPTH, WEEKS, InvestorFlows, investor_flows
 
 from .hand import NAN, date_of
-from .source_rows import axis, shuffled, source
+from .records import axis, source
 
 
 def record(published, week, total, section="TokyoNagoya", **fields):
@@ -26,7 +28,7 @@ def record(published, week, total, section="TokyoNagoya", **fields):
 
 
 def replayed(rows, n_columns, n_out) -> InvestorFlows:
-    return investor_flows(source("investor_types", rows), axis(n_columns, n_out))
+    return investor_flows(source("investor_types", *rows), axis(n_columns, n_out))
 
 
 def weeks_in_force(rows, n_columns, n_out=1):
@@ -129,7 +131,7 @@ RECORDS = st.lists(
 def test_the_replay_equals_a_search_for_each_week(keys, seed):
     """Whatever is published when, and in any order of rows."""
     rows = [record(day, week, float(i)) for i, (day, week) in enumerate(keys)]
-    flows = investor_flows(shuffled(source("investor_types", rows), seed), axis(331, 40)).whole
+    flows = replayed(random.Random(seed).sample(rows, len(rows)), 331, 40).whole
     for day in range(40):
         column = 331 - 40 + day
         expected = {}

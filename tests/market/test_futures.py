@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pipeline.market.axis import NOWHERE
 from pipeline.market.futures import Contracts, futures_quotes
 
 from .hand import NAN, date_of
-from .source_rows import axis, shuffled, source
+from .records import axis, source
 
 MARCH, JUNE, SEPTEMBER = "2023-03", "2023-06", "2023-09"
 SQ_DAY = {MARCH: 20, JUNE: 30, SEPTEMBER: 40}  # columns, unless a row says otherwise
@@ -37,7 +38,7 @@ def quote(column, month, **fields):
 
 
 def topix(*rows, n_columns=3) -> Contracts:
-    return futures_quotes(source("futures", rows), axis(n_columns, 1)).topix
+    return futures_quotes(source("futures", *rows), axis(n_columns, 1)).topix
 
 
 def front_month(*rows):
@@ -129,7 +130,7 @@ def test_only_settlement_records_on_columns_count():
 def test_each_product_has_its_contracts():
     """Three products of one file."""
     rows = [quote(0, MARCH, ProdCat=p, Settle=s) for p, s in (("NK225F", 3e4), ("JGBLF", 150.0))]
-    quotes = futures_quotes(source("futures", rows), axis(1, 1))
+    quotes = futures_quotes(source("futures", *rows), axis(1, 1))
     assert quotes.nikkei.settle[0, 0] == 3e4
     assert quotes.bond.settle[0, 0] == 150.0
     assert quotes.topix.front.tolist() == [NOWHERE]
@@ -138,10 +139,9 @@ def test_each_product_has_its_contracts():
 def test_the_order_of_rows_does_not_matter():
     """Contracts ascend by month."""
     rows = [quote(c, m, Settle=100.0 * c + len(m), OI=c + 1.0) for c in range(3) for m in SQ_DAY]
-    whole = source("futures", rows)
-    expected = futures_quotes(whole, axis(3, 1)).topix
+    expected = topix(*rows)
     for seed in range(3):
-        seen = futures_quotes(shuffled(whole, seed), axis(3, 1)).topix
+        seen = topix(*random.Random(seed).sample(rows, len(rows)))
         np.testing.assert_array_equal(seen.settle, expected.settle)
         np.testing.assert_array_equal(seen.front, expected.front)
 

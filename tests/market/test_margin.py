@@ -128,10 +128,12 @@ def test_the_week_before_must_be_public_too():
     np.testing.assert_array_equal([week_before(margin, c) for c in (11, 12)], [NAN, 1.0])
 
 
-def test_a_record_without_a_balance_counts_for_nothing():
-    """The one before stays in force."""
-    margin = records(record(day(4)), record(day(9), None), record(day(10), 5.0, None))
-    assert long(margin)[13] == 1000.0
+def test_a_record_without_a_balance_is_in_force_all_the_same():
+    """The newest record says nothing then; an older one is no substitute."""
+    margin = records(record(day(4)), record(day(9), None))
+    np.testing.assert_array_equal(long(margin)[[10, 11]], [1e3, NAN])
+    assert margin.staleness[0, 11] == 0
+    np.testing.assert_array_equal(margin.shares(margin.short, margin.row)[0, 11], 400.0)
 
 
 @pytest.mark.parametrize("n_out", [1, 9, 30])

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.api.endpoints import endpoint_of
 from pipeline.market.axis import Axis, Source
-from pipeline.market.parts import COLUMNS, DAYS_BEFORE, day_parts, limit_flags
+from pipeline.market.parts import COLUMNS, SESSION_DAYS_BEFORE, day_parts, limit_flags
 
 from .hand import calendar, date_of, weekdays
 
@@ -61,9 +61,16 @@ def test_the_wanted_columns_and_nineteen_before_them_are_kept():
     """As many as there are when the panel is shorter."""
     bars = source(*(bar(column, MO=float(column)) for column in range(40)))
     seen = day_parts(bars, axis(n_columns=40, n_out=5))
-    assert seen.width == 5 + DAYS_BEFORE
+    assert seen.width == 5 + SESSION_DAYS_BEFORE
     assert seen.mo[0].tolist() == [*range(16, 40)]
     assert day_parts(bars, axis(n_columns=10, n_out=5)).width == 10
+
+
+def test_flags_reach_59_columns_further_than_the_wanted_ones():
+    """Sixty columns of a search that ends on the first of them."""
+    bars = source(*(bar(column, UL="1") for column in range(0, 80, 2)))
+    seen = limit_flags(bars, axis(n_columns=80, n_out=5)).up[0]
+    assert seen.tolist() == [column % 2 == 0 for column in range(16, 80)]
 
 
 def test_a_session_without_a_trade_is_null_and_so_is_a_day():

@@ -152,10 +152,11 @@ def test_the_latest_event_counts_from_its_reaction_column():
     assert (book.reaction[1] == NO_REACTION).all()
 
 
-def test_an_event_is_over_after_its_reach():
-    """REACH columns after its reaction column it still counts, then no more."""
-    book = events(statement(day(3)), n=REACH + 10)
-    np.testing.assert_array_equal(book.reaction[0, [REACH + 3, REACH + 4]], [3, NO_REACTION])
+@pytest.mark.parametrize(("time", "column"), [("13:00:00", 3), ("16:00:00", 4)])
+def test_an_event_is_over_after_its_reach(time, column):
+    """Its age is that of the publication, also when the price reacted a column later."""
+    book = events(statement(day(3), time), n=REACH + 10)
+    np.testing.assert_array_equal(book.reaction[0, [REACH + 3, REACH + 4]], [column, NO_REACTION])
 
 
 def test_values_do_not_depend_on_the_wanted_columns():

@@ -30,8 +30,8 @@ def plan(
     }
 
 
-def schedule(*rows: dict[str, object], n: int = N, n_out: int = N) -> EarningsSchedule:
-    return earnings_schedule(source("earnings_date", *rows), axis(n, n_out, CODES[:2]))
+def schedule(*rows: dict[str, object], n: int = N, n_out: int | None = None) -> EarningsSchedule:
+    return earnings_schedule(source("earnings_date", *rows), axis(n, n_out or n, CODES[:2]))
 
 
 def test_a_date_counts_from_the_day_after_its_publication_until_it_has_come():
@@ -106,6 +106,8 @@ def test_a_row_lapses_after_its_depth():
     seen = schedule(rows[0], n=n)
     assert seen.days_to_next[0, DEPTH + 1] == n - 2 - (DEPTH + 1)
     assert np.isnan(seen.days_to_next[0, DEPTH + 2 :]).all()
+    narrow = schedule(rows[0], n=n, n_out=n - (DEPTH + 1))
+    np.testing.assert_array_equal(narrow.days_to_next[0], seen.days_to_next[0, DEPTH + 1 :])
     seen = schedule(*rows, n=n)
     assert seen.date_shift[0, DEPTH + 1] == 1
     assert seen.date_shift[0, DEPTH + 2] == 0
@@ -144,3 +146,13 @@ def test_a_date_beyond_the_published_calendar_is_the_day_after_it():
     """So that what is capped or compared with a few days is right without a longer calendar."""
     seen = schedule(plan(day(1), dt.date(2033, 1, 3)))
     assert seen.days_to_next[0, 2] == N + 520 - 2
+
+
+def test_a_cap_needs_the_calendar_up_to_there():
+    """Nothing is told about a date beyond a calendar that ends before the cap is reached."""
+    seen = schedule(plan(day(1), dt.date(2033, 1, 3)), plan(day(1), day(9), code=CODES[1]))
+    left = N + 520 - 2  # from column 2 to the first session after the calendar's end
+    assert seen.days_up_to(left)[0, 2] == left
+    assert np.isnan(seen.days_up_to(left + 1)[0, 2])
+    np.testing.assert_array_equal(seen.days_up_to(5)[:, [1, 2, 5, 8]],
+                                  [[NAN, 5, 5, 5], [NAN, 5, 4, 1]])  # fmt: skip

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 
 from pipeline.market.axis import NOWHERE
 from pipeline.market.short_ratio import ShortRatios, short_ratios
 
 from .hand import NAN, date_of
-from .source_rows import axis, shuffled, source
+from .records import axis, source
 
 FIELDS = ("sectors", "long_sales", "restricted", "unrestricted")
 
@@ -33,7 +35,7 @@ ROWS = [
 
 
 def arranged(rows, n_columns=3) -> ShortRatios:
-    return short_ratios(source("short_ratio", rows), axis(n_columns, 1))
+    return short_ratios(source("short_ratio", *rows), axis(n_columns, 1))
 
 
 def test_records_stand_by_sector_and_column():
@@ -71,7 +73,7 @@ def test_the_order_of_rows_does_not_matter():
     """Nor for the order of sectors."""
     expected = arranged(ROWS)
     for seed in range(3):
-        seen = short_ratios(shuffled(source("short_ratio", ROWS), seed), axis(3, 1))
+        seen = arranged(random.Random(seed).sample(ROWS, len(ROWS)))
         for name in FIELDS:
             np.testing.assert_array_equal(getattr(seen, name), getattr(expected, name))
 

@@ -96,6 +96,13 @@ def test_reports_of_one_day_follow_the_day_of_the_position():
         assert intervals(*order) == [(5, FAR, 0.009)]
 
 
+def test_a_later_disclosure_counts_whatever_day_it_is_about():
+    """A late report on an earlier day is the reporter's last word."""
+    rows = report(4, 0.009, calculated=3), report(5, 0.006, calculated=2)
+    for order in (rows, rows[::-1]):
+        assert intervals(*order) == [(4, 5, 0.009), (5, FAR, 0.006)]
+
+
 def test_reports_with_equal_dates_are_ordered_by_content():
     """As written first, then by ratio: the same result whatever the order of the table."""
     rows = report(5, 0.006), report(5, 0.009)

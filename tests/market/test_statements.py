@@ -1,30 +1,19 @@
-"""The statement book: hand-made disclosures, and random ones against a plain replay."""
+"""The statement book: hand-made disclosures."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pipeline.market.fiscal import NO_YEAR, Periods, Points
+from pipeline.market.fiscal import NO_YEAR, Periods
 from pipeline.market.statement_book import NO_ROW
 from pipeline.market.statements import DEPTH, MAX_AGE, Statements
 
-from .filings import Row, axis_of, book_of, date_of, filing
+from .filings import Row, axis_of, book_of, date_of, filing, month, points
 
 NAN = float("nan")
-
-
-def month(year: str) -> int:
-    return int(np.datetime64(year, "M").astype(np.int64))
-
-
-def points(*columns: int, code: int = 0) -> Points:
-    return Points(np.full(len(columns), code), np.array(columns, dtype=np.int64))
 
 
 def figure(book: Statements, field: str, year: str, quarter: int, *columns: int) -> list[float]:
@@ -68,7 +57,7 @@ def test_rows_of_one_day_are_ordered_by_time_then_number():
     """Numbers are texts of equal length; the order of the rows in the table says nothing."""
     rows = [
         filing(5, "2023-03", "1Q", time="15:00:00", number="20230110000002", Sales=3.0),
-        filing(5, "2023-03", "1Q", time="16:30:00", number="20230110000001", OP=5.0),
+        filing(5, "2023-03", "1Q", time="16:30:00", number="20230108000001", OP=5.0),
         filing(5, "2023-03", "1Q", time="15:00:00", number="20230109000009", Sales=2.0, OP=4.0),
     ]
     for ordered in (rows, rows[::-1]):
@@ -136,6 +125,13 @@ def test_a_row_counts_for_1100_columns():
     assert DEPTH == 1100
 
 
+def test_the_oldest_and_the_newest_row_a_panel_can_see():
+    """One that counts on the first column for the last time, one that appears on the last."""
+    book = book_of(filing(-1100, "2019-03", "FY", Sales=1.0), filing(299, "2023-03", "1Q"))
+    np.testing.assert_equal(figure(book, "Sales", "2019-03", 4, 0, 1), [1.0, NAN])
+    assert quarter_in_force(book, 299) == [1]
+
+
 def test_what_is_no_statement_of_a_known_period_does_not_count():
     """Revisions, fourth and fifth quarters, rows without fiscal year, codes nobody asks for."""
     rows: list[Row] = [
@@ -197,6 +193,15 @@ def test_treasury_shares_may_be_missing_but_shares_issued_may_not():
     np.testing.assert_equal(book.shares[0, [69, 70, 130]], [960.0, 1000.0, NAN])
 
 
+def test_treasury_shares_of_an_unknown_basis_are_not_none():
+    """Stated before the panel, and the shares issued on it: the difference is unknown."""
+    book = book_of(
+        filing(-3, "2023-03", "1Q", ShOutFY=1000.0, TrShFY=40.0),
+        filing(10, "2023-03", "1Q", ShOutFY=1000.0),
+    )
+    assert np.isnan(book.shares).all()
+
+
 def test_shares_stated_before_the_panel_are_unknown_on_it():
     """There may have been a split in between; the warm-up is longer than that lasts."""
     book = book_of(
@@ -238,6 +243,28 @@ def test_a_period_400_days_earlier_is_near_enough(gap: int, near: bool):
     assert (found.row[0] != NO_ROW) == near
 
 
+def test_a_period_that_ends_on_the_same_day_does_not_precede():
+    """Only one with a smaller end does."""
+    rows = [filing(4, "2023-09", "2Q"), filing(8, "2023-03", "FY")]
+    at = points(8)
+    book = book_of(*rows)
+    assert book.preceding(at, book.current(at)).row.tolist() == [NO_ROW]
+    book = book_of(*rows, filing(2, "2023-03", "3Q"))
+    assert book.preceding(at, book.current(at)).period.quarter.tolist() == [3]
+
+
+def test_a_corrected_end_counts_for_the_whole_period():
+    """The first row said 2032 by mistake; as long as it stood, nothing was later."""
+    wrong = dt.date(2032, 12, 31)
+    book = book_of(
+        filing(1, "2023-03", "3Q", CurPerEn=wrong),
+        filing(5, "2023-03", "FY"),
+        filing(9, "2023-03", "3Q"),
+        filing(12, "2023-03", "3Q", CurPerEn=None),
+    )
+    assert quarter_in_force(book, 1, 5, 8, 9, 12) == [3, 3, 3, 4, 4]
+
+
 def test_the_preceding_period_is_the_next_smaller_end():
     """A missing quarter is stepped over, another row of the same period is no other period."""
     book = book_of(
@@ -257,205 +284,3 @@ def test_the_forecast_year_follows_the_last_full_year():
     )
     seen = book.forecast_year[0, [49, 50, 99]]
     np.testing.assert_equal(seen, [NAN, month("2024-03"), month("2024-03")])
-
-
-# -- random books ---------------------------------------------------------------------------------
-
-CODES = ("10010", "10020")
-YEARS = ("2021-03", "2022-03", "2022-12", "2023-03")
-FIELDS = ("Sales", "CFO", "ShOutFY", "TrShFY")
-COLUMNS = 40
-FACTORS = {("10010", -20): 0.5, ("10010", 12): 0.25, ("10020", 30): 10.0}
-
-maybe = st.none() | st.integers(1, 9).map(float)
-# Disclosures near the edges of the panel's memory: at its columns, 200 and 1100 columns before.
-moments = st.one_of(
-    st.integers(-1110, -1040), st.integers(-250, -150), st.integers(-60, COLUMNS + 5)
-)
-
-
-@st.composite
-def filings(draw: st.DrawFn) -> Row:
-    column = draw(moments)
-    row = filing(
-        column,
-        draw(st.sampled_from(YEARS)),
-        draw(st.sampled_from(("1Q", "2Q", "3Q", "FY", "4Q"))),
-        code=draw(st.sampled_from(CODES)),
-        time=draw(st.sampled_from(("09:00:00", "15:00:00"))),
-        number=f"{draw(st.integers(0, 10**6)):014d}",
-        Sales=draw(maybe),
-        NCSales=draw(maybe),
-        CFO=draw(maybe),
-        CFI=draw(maybe),
-        ShOutFY=draw(maybe),
-        TrShFY=draw(maybe),
-    )
-    return {**row, "column": column}
-
-
-books = st.lists(filings(), max_size=12, unique_by=lambda row: row["DiscNo"])
-
-
-def in_force(rows: Sequence[Row], code: str, column: int) -> list[Row]:
-    """Statements that count, in the order of their disclosure."""
-    mine = [r for r in rows if r["Code"] == code and 0 <= column - r["column"] <= 1100]
-    known = [r for r in mine if r["CurPerType"] in ("1Q", "2Q", "3Q", "FY")]
-    return sorted(known, key=lambda r: (r["DiscDate"], r["DiscTime"], r["DiscNo"]))
-
-
-def key(row: Row) -> tuple[object, object]:
-    return row["CurFYEn"], row["CurPerType"]
-
-
-def replayed(rows: Sequence[Row], period: tuple[object, object], field: str) -> tuple[float, int]:
-    """Latest consolidated value, else the latest of the company alone; and its column."""
-    own = [r for r in rows if key(r) == period]
-    for name in (field, "NC" + field):
-        given = [r for r in own if r.get(name) is not None]
-        if given:
-            return float(given[-1][name]), int(given[-1]["column"])
-    return NAN, 0
-
-
-def split(code: str, since: int, upto: int, first: int) -> float:
-    """K(since, upto], unknown when it reaches back before the panel or beyond 560 columns."""
-    if since < upto and (since < first or upto - since > 560):
-        return NAN
-    own = [f for (c, u), f in FACTORS.items() if c == code and since < u <= upto]
-    return float(np.prod(own))
-
-
-def current(rows: Sequence[Row], column: int) -> tuple[object, object] | None:
-    """Key of the latest period; None when there is none or it is too old."""
-    if not rows:
-        return None
-    last = max(rows, key=lambda r: (r["CurPerEn"], rows.index(r)))
-    first = next(r for r in rows if key(r) == key(last))
-    return key(last) if column - first["column"] <= 200 else None
-
-
-def shares_by_hand(rows: Sequence[Row], code: str, column: int, first: int) -> float:
-    known = in_force(rows, code, column)
-    period = current(known, column)
-    if period is None:
-        return NAN
-    issued, since = replayed(known, period, "ShOutFY")
-    issued /= split(code, since, column, first)
-    treasury, since = replayed(known, period, "TrShFY")
-    treasury /= split(code, since, column, first)
-    return issued - (0.0 if np.isnan(treasury) else treasury)
-
-
-def without_column(rows: Sequence[Row]) -> list[Row]:
-    return [{k: v for k, v in row.items() if k != "column"} for row in rows]
-
-
-def random_book(rows: Sequence[Row], first: int = 0, columns: int = COLUMNS) -> Statements:
-    axis = axis_of(CODES, columns=columns, first=first, factors=FACTORS)
-    return book_of(*without_column(rows), axis=axis)
-
-
-@settings(max_examples=20, deadline=None)
-@given(books)
-def test_the_book_is_a_replay_of_the_rows_in_force(rows: list[Row]):
-    """Figures of every period on every column, and the column that supplied them."""
-    book = random_book(rows)
-    for i, code in enumerate(CODES):
-        at = points(*range(COLUMNS), code=i)
-        for year in YEARS:
-            for name, quarter in (("1Q", 1), ("FY", 4)):
-                period = Periods(np.full(COLUMNS, month(year)), np.full(COLUMNS, quarter))
-                wanted = filing(0, year, name)
-                for field in FIELDS:
-                    seen = book.figures(field, at, period)
-                    for t in range(COLUMNS):
-                        known = in_force(rows, code, t)
-                        value, since = replayed(known, key(wanted), field)
-                        np.testing.assert_equal(seen.values[t], value)
-                        assert np.isnan(value) or seen.columns[t] == since
-
-
-@settings(max_examples=40, deadline=None)
-@given(books)
-def test_the_current_period_is_that_of_a_replay(rows: list[Row]):
-    """On every column, ages included."""
-    book = random_book(rows)
-    for i, code in enumerate(CODES):
-        found = book.current(points(*range(COLUMNS), code=i))
-        for t in range(COLUMNS):
-            expected = current(in_force(rows, code, t), t)
-            if expected is None:
-                assert found.row[t] == NO_ROW
-                continue
-            end, name = expected
-            assert found.period.year[t] == month(str(end)[:7])
-            assert found.period.quarter[t] == {"1Q": 1, "2Q": 2, "3Q": 3, "FY": 4}[name]
-
-
-@settings(max_examples=40, deadline=None)
-@given(books)
-def test_shares_are_those_of_a_replay(rows: list[Row]):
-    """Also when the panel begins earlier, where more of the splits are known."""
-    for first in (0, -300):
-        book = random_book(rows, first, COLUMNS - first)
-        for i, code in enumerate(CODES):
-            seen = book.shares[i, -COLUMNS:]
-            expected = [shares_by_hand(rows, code, t, first) for t in range(COLUMNS)]
-            np.testing.assert_allclose(seen, expected, rtol=1e-12)
-
-
-@settings(max_examples=40, deadline=None)
-@given(books, st.integers(0, COLUMNS - 1))
-def test_what_is_published_later_changes_nothing(rows: list[Row], cut: int):
-    """Values up to a column are the same, bit for bit, without the rows after it."""
-    seen = random_book([row for row in rows if row["column"] <= cut]).shares
-    np.testing.assert_array_equal(seen[:, : cut + 1], random_book(rows).shares[:, : cut + 1])
-
-
-@settings(max_examples=40, deadline=None)
-@given(books, st.integers(1, COLUMNS - 1))
-def test_where_the_panel_begins_and_ends_changes_nothing(rows: list[Row], first: int):
-    """Bit for bit, for what is stated inside both panels and for figures in yen."""
-    whole, later = random_book(rows), random_book(rows, first, COLUMNS - first)
-    known = ~np.isnan(later.shares)
-    np.testing.assert_array_equal(whole.shares[:, first:][known], later.shares[known])
-
-    def sales(book: Statements) -> np.ndarray:
-        at = book.wanted.points
-        return book.wanted.spread(book.figures("Sales", at, book.current(at).period).values)
-
-    np.testing.assert_array_equal(sales(later), sales(whole)[:, first:])
-
-
-@settings(max_examples=40, deadline=None)
-@given(books)
-def test_between_two_points_of_the_timeline_nothing_changes(rows: list[Row]):
-    """Spread from the changes, or asked on every single column: the same bits."""
-    book = random_book(rows, -1000, 1000 + COLUMNS)
-    n = 1000 + COLUMNS
-    for since in (0, n - 7):
-        timeline = book.timeline(since)
-        codes, columns = np.divmod(np.arange(len(CODES) * (n - since)), n - since)
-        every = Points(codes, columns + since)
-        for ask in (
-            lambda at: book.net_shares(at, book.current(at).period),
-            lambda at: book.figures("Sales", at, book.latest(at).period).values,
-            lambda at: book.preceding(at, book.current(at)).row,
-            lambda at: book.reporting(at, book.current(at), ("CFO", "CFI")).row,
-            lambda at: book.last_full_year(at).year,
-            lambda at: book.net_shares(at, book.latest(at).period.years_before(1)),
-        ):
-            expected = np.asarray(ask(every), dtype=np.float64).reshape(len(CODES), -1)
-            np.testing.assert_array_equal(timeline.spread(ask(timeline.points)), expected)
-
-
-@settings(max_examples=30, deadline=None)
-@given(books, st.randoms(use_true_random=False))
-def test_the_order_of_rows_and_other_codes_change_nothing(rows: list[Row], random):
-    """Rows shuffled, a code more in front and one that is on no axis."""
-    shuffled = rows + [{**row, "Code": "99990"} for row in rows]
-    random.shuffle(shuffled)
-    axis = axis_of(("10005", *CODES), columns=COLUMNS, factors=FACTORS)
-    seen = book_of(*without_column(shuffled), axis=axis)
-    np.testing.assert_array_equal(seen.shares[1:], random_book(rows).shares)

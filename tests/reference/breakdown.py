@@ -6,8 +6,9 @@ import datetime as dt
 import math
 from collections.abc import Callable
 
-from .market import Feature, History, ReferenceMarket, Row, of_line, remembered
+from .market import Feature, History, ReferenceMarket, of_line, remembered
 from .operators import Value, ratio
+from .tables import Row
 
 Part = Callable[[Row], float]
 

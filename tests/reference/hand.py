@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -72,9 +72,10 @@ def market(
     bars, price = [], 100.0
     for column, day in enumerate(DAYS[:COLUMNS]):
         price = (prices or {}).get(column, price)
-        bar = dict.fromkeys(("O", "H", "L", "C"), price) | {"Vo": 1000.0, "Va": 1000 * price}
+        bar: dict[str, Value] = dict.fromkeys(("O", "H", "L", "C"), price)
+        bar |= {"Vo": 1000.0, "Va": 1000 * price}
         if column in halted:
-            bar = dict.fromkeys(bar, None)
+            bar = dict.fromkeys(bar)
         factor = (factors or {}).get(column, 1.0)
         bars.append({"Date": day, "Code": CODE, "AdjFactor": factor, **bar})
     record = {"Code": CODE, "Mkt": "0111", "S17": "1", "S33": "0050", "ScaleCat": "-", "Mrgn": "2"}
@@ -89,9 +90,14 @@ def market(
     )
 
 
-def values(features: Mapping[str, Feature], name: str, market: ReferenceMarket) -> dict[int, Value]:
-    """A feature of the stock by column, over all columns with bars; nulls are left out."""
-    found = {i: features[name](market, CODE, day) for i, day in enumerate(DAYS[:COLUMNS])}
+def values(
+    features: Mapping[str, Feature],
+    name: str,
+    market: ReferenceMarket,
+    columns: Iterable[int] = range(COLUMNS),
+) -> dict[int, Value]:
+    """A feature of the stock by column; nulls are left out."""
+    found = {i: features[name](market, CODE, DAYS[i]) for i in columns}
     return {i: x for i, x in found.items() if x is not None}
 
 

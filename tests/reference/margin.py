@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 from .basis import factor_after
-from .market import Feature, History, ReferenceMarket, of_line
+from .market import Feature, History, ReferenceMarket, of_line, remembered
 from .operators import Value, at_least, complete, mean, ratio, std, window
 from .publication import Record, known
 from .statements import shares
@@ -25,15 +25,16 @@ def advs20(s: History) -> Value:
     return None if volumes is None else mean(volumes)
 
 
-def visible(market: ReferenceMarket, s: History) -> list[Record]:
+@remembered
+def visible(market: ReferenceMarket, code: str, date: dt.date) -> list[Record]:
     """Records published by T, by date of application."""
-    found = known(market, "margin_interest", s.code, s.date)
+    found = known(market, "margin_interest", code, date)
     return sorted(found, key=lambda record: record.day("Date"))
 
 
 def in_force(market: ReferenceMarket, s: History) -> Record | None:
     """The record with the largest Date; null when it was published over 20 columns ago."""
-    found = visible(market, s)
+    found = visible(market, s.code, s.date)
     if not found or market.column_of[s.date] - found[-1].column > STALE:
         return None
     return found[-1]
@@ -43,7 +44,7 @@ def a_week_earlier(market: ReferenceMarket, s: History, record: Record) -> Recor
     """The record with the largest Date from 21 to 7 days before that of another one."""
     day = record.day("Date")
     first, last = day - dt.timedelta(days=21), day - dt.timedelta(days=7)
-    found = [r for r in visible(market, s) if first <= r.day("Date") <= last]
+    found = [r for r in visible(market, s.code, s.date) if first <= r.day("Date") <= last]
     return found[-1] if found else None
 
 
@@ -122,7 +123,7 @@ def margin_net_z52(market: ReferenceMarket, s: History) -> Value:
     # Ascending by Date, so the last record of every ISO week stays.
     weeks = {
         r.day("Date").isocalendar()[:2]: ratio(net(market, s, r), count)
-        for r in visible(market, s)
+        for r in visible(market, s.code, s.date)
         if s.date - YEAR <= r.day("Date")
     }
     sample = list(weeks.values())[-52:]

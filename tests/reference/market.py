@@ -12,12 +12,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 
 from .operators import Value, after, log_return, simple_return
+from .tables import Groups, Row, rows_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-Row = dict[str, Any]
-"""A row of a raw table: dates as ``datetime.date``, null and blank as ``None``."""
 
 DEPTH = 500
 """Columns of history kept: the longest window (500, listing age); 446 for p with its carry."""
@@ -113,14 +111,16 @@ class ReferenceMarket:
         calendar: pd.DataFrame,
         others: Mapping[str, pd.DataFrame] | None = None,
     ) -> None:
-        days = zip(_dates(calendar), calendar["HolDiv"], strict=True)
-        self.columns = sorted({d for d, division in days if str(division) in {"1", "2"}})
+        days = {row["Date"]: str(row["HolDiv"]) for row in rows_of(calendar)}
+        self.columns: list[dt.date] = sorted(
+            day for day, division in days.items() if division in {"1", "2"}
+        )
         self.column_of = {d: i for i, d in enumerate(self.columns)}
-        self.calendar_end = max(_dates(calendar))
+        self.calendar_end: dt.date = max(days)
         self.tables: Mapping[str, pd.DataFrame] = {} if others is None else dict(others)
         self.memory: dict[tuple[Hashable, ...], Any] = {}
-        self._bar_rows = _by_code(bars)
-        self._master_rows = _by_code(master)
+        self._bar_rows = Groups(bars, "Code")
+        self._master_rows = Groups(master, "Code")
         self.bars = lru_cache(maxsize=None)(self._read_bars)
         self.listings = lru_cache(maxsize=None)(self._read_listings)
         self.universe = lru_cache(maxsize=None)(self._find_universe)
@@ -153,17 +153,11 @@ class ReferenceMarket:
 
     def _read_rows(self, source: str) -> list[Row]:
         """The rows of a table in file order, none without the table."""
-        frame = self.tables.get(source)
-        if frame is None:
-            return []
-        return [{str(k): _plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
+        return rows_of(self.tables[source]) if source in self.tables else []
 
-    def _group_rows(self, source: str, field: str) -> dict[Any, list[Row]]:
+    def _group_rows(self, source: str, field: str) -> Mapping[Any, list[Row]]:
         """The rows of a table by the value of one field, in file order."""
-        groups: dict[Any, list[Row]] = {}
-        for row in self.rows(source):
-            groups.setdefault(row[field], []).append(row)
-        return groups
+        return Groups(self.tables[source], field) if source in self.tables else {}
 
     def _read_bars(self, code: str) -> dict[dt.date, Bar]:
         return {row["Date"]: _bar(row) for row in self._bar_rows.get(code, [])}
@@ -171,7 +165,7 @@ class ReferenceMarket:
     def _read_listings(self, code: str) -> dict[dt.date, Listing]:
         fields = ("Mkt", "S17", "S33", "ScaleCat", "Mrgn")
         return {
-            row["Date"]: Listing(*(_text(row[f]) for f in fields))
+            row["Date"]: Listing(*(row[f] or "" for f in fields))
             for row in self._master_rows.get(code, [])
         }
 
@@ -370,42 +364,8 @@ def remembered(
     return look_up
 
 
-def _bar(row: Mapping[Hashable, Any]) -> Bar:
-    fields: dict[str, Any] = {f.lower(): _number(row[f]) for f in BAR_NUMBERS}
-    fields |= {f.lower(): _number(row.get(f)) for f in SESSION_NUMBERS}
-    fields |= {f.lower(): _text(row.get(f)) for f in ("UL", "LL")}
-    return Bar(factor=_factor(row["AdjFactor"]), **fields)
-
-
-def _dates(frame: pd.DataFrame) -> list[dt.date]:
-    return list(pd.to_datetime(frame["Date"]).dt.date)
-
-
-def _by_code(frame: pd.DataFrame) -> dict[str, list[dict[Hashable, Any]]]:
-    rows: dict[str, list[dict[Hashable, Any]]] = {}
-    for day, row in zip(_dates(frame), frame.to_dict("records"), strict=True):
-        rows.setdefault(str(row["Code"]), []).append({**row, "Date": day})
-    return rows
-
-
-def _is_null(value: Any) -> bool:
-    return bool(pd.isna(value)) or value == ""
-
-
-def _plain(value: Any) -> Any:
-    """A cell as plain Python: null and blank become None, timestamps dates."""
-    if _is_null(value):
-        return None
-    return value.date() if isinstance(value, dt.datetime) else value
-
-
-def _number(value: Any) -> Value:
-    return None if _is_null(value) else float(value)
-
-
-def _factor(value: Any) -> float:
-    return 1.0 if _is_null(value) else float(value)
-
-
-def _text(value: Any) -> str:
-    return "" if _is_null(value) else str(value)
+def _bar(row: Row) -> Bar:
+    fields: dict[str, Any] = {f.lower(): row.get(f) for f in (*BAR_NUMBERS, *SESSION_NUMBERS)}
+    fields |= {f.lower(): row.get(f) or "" for f in ("UL", "LL")}
+    factor = row["AdjFactor"]
+    return Bar(**fields, factor=1.0 if factor is None else factor)

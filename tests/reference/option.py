@@ -12,9 +12,10 @@ from statistics import NormalDist
 
 import numpy as np
 
-from .market import Feature, ReferenceMarket, Row, of_market, remembered
+from .market import Feature, ReferenceMarket, of_market, remembered
 from .operators import Value, at_least, complete, difference, log_return, mean, minus_one, ratio
 from .series import nikkei
+from .tables import Row
 from .volatility import YEAR
 
 PUT, CALL = "1", "2"

@@ -12,8 +12,9 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .market import ReferenceMarket, Row, remembered
+from .market import ReferenceMarket, remembered
 from .operators import Value
+from .tables import Row
 
 LONG_BREAK = dt.timedelta(days=6)
 """A second trading day later than this after the application means holidays: one day more."""

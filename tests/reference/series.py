@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 
-from .market import DEPTH, ReferenceMarket, Row, remembered
+from .market import DEPTH, ReferenceMarket, remembered
 from .operators import Value, Values, after, complete, log_return, simple_return, std, window
+from .tables import Row
 from .volatility import YEAR
 
 

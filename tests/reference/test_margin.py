@@ -66,7 +66,8 @@ def test_margin_by_hand() -> None:
 
 def test_a_record_is_in_force_for_twenty_columns_after_its_publication() -> None:
     """From the Tuesday after a Friday on, then null."""
-    found = values(MARGIN, "margin_staleness_td", market(margin_interest=weekly((300, 200))))
+    m = market(margin_interest=weekly((300, 200)))
+    found = values(MARGIN, "margin_staleness_td", m, range(FRIDAY, FRIDAY + 30))
     assert found == {FRIDAY + 2 + age: age for age in range(21)}
 
 
@@ -137,16 +138,15 @@ def alert(pub: dt.date, app: dt.date, **fields: object) -> dict[str, object]:
 def test_an_alert_is_in_force_on_its_day_and_the_next() -> None:
     """Counted for twenty columns; a Saturday counts as Monday; a correction wins by PubDate."""
     m = market(margin_alert=[alert(DAYS[FRIDAY], DAYS[FRIDAY - 1])])
-    assert values(ALERT, "alert_sl_ratio_log", m) == pytest.approx(
+    first = range(FRIDAY - 1, FRIDAY + 4)
+    assert values(ALERT, "alert_sl_ratio_log", m, first) == pytest.approx(
         dict.fromkeys((FRIDAY, FRIDAY + 1), math.log(1000 / 200))
     )
-    found = values(ALERT, "alert_days_20d", m)
-    assert {i: x for i, x in found.items() if x} == {
-        FRIDAY + i: 1 if i in {0, 20} else 2 for i in range(21)
-    }
-    assert values(ALERT, "alert_is_listed", m)[FRIDAY + 2] == 0
+    assert list(values(ALERT, "alert_is_listed", m, first).values()) == [0, 1, 1, 0, 0]
+    found = [value(ALERT, "alert_days_20d", m, FRIDAY + i) for i in (-1, 0, 1, 19, 20, 21)]
+    assert found == [0, 1, 2, 2, 1, 0]
     late = market(margin_alert=[alert(weekend_after(FRIDAY), DAYS[FRIDAY - 1])])
-    assert set(values(ALERT, "alert_long_chg_to_adv20", late)) == {FRIDAY + 1, FRIDAY + 2}
+    assert set(values(ALERT, "alert_long_chg_to_adv20", late, first)) == {FRIDAY + 1, FRIDAY + 2}
 
 
 def test_alert_records_of_one_code() -> None:
@@ -212,4 +212,4 @@ def test_average_price_of_open_positions() -> None:
 def test_scores_need_a_cross_section() -> None:
     """With one stock no rank exists."""
     m = market(margin_interest=weekly((300, 200)), breakdown=[])
-    assert values(CROWDING, "crowding_score", m) == {}
+    assert value(CROWDING, "crowding_score", m, FRIDAY + 2) is None

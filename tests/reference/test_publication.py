@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -60,7 +61,8 @@ def test_six_calendar_days_are_not_a_long_break() -> None:
 
 def columns_seen(source: str, **row: dt.date) -> list[int]:
     """Columns on which a row is visible with a depth of two."""
-    m = market(**{source: [dict(row)]})
+    tables: dict[str, Any] = {source: [row]}
+    m = market(**tables)
     return [i for i in range(300) if known(m, source, CODE, DAYS[i], depth=2)]
 
 
