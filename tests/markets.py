@@ -210,8 +210,9 @@ class Chunk:
     def rows(self, threads: int = 1) -> pa.Table:
         """Rows of all days, made month by month as the task makes them."""
         days = self.sessions.size
+        members = matrix.members(self.market, days)
         parts = [
-            matrix.rows(self.market, self.base, days, start, stop, threads)
+            matrix.rows(members, self.base, start, stop, threads)
             for start, stop in months_of(self.sessions)
         ]
         return pa.concat_tables(parts).combine_chunks()
@@ -235,9 +236,9 @@ def build(tables: Tables, first: Day, last: Day, *, earlier: int = 0, threads: i
         threads: as in the task.
     """
     sources = {name: tables.source(name) for name in tables.sources}
-    days = np.datetime64(first), np.datetime64(last)
-    built = chunk.build(sources, tables.sessions, *days, threads=threads, earlier=earlier)
-    return Chunk(built.market, built.sessions, built.base)
+    sessions = tables.sessions.between(np.datetime64(first), np.datetime64(last))
+    market = chunk.market_of(sources, tables.sessions, sessions, earlier)
+    return Chunk(market, sessions, matrix.base_values(market, sessions.size, threads))
 
 
 def between(rows: pa.Table, first: Day, last: Day) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.features import catalog, matrix
+from pipeline.features.matrix import Members
 from pipeline.features.spec import FloatArray
 from pipeline.features.transforms import HISTORY
 from pipeline.market.assemble import assemble
@@ -23,18 +24,21 @@ class Chunk:
     """The base values of some sessions, from which their rows are made.
 
     Attributes:
-        market: the arrays, warm-up included.
-        sessions: (days,) datetime64[D], the sessions of the chunk.
+        members: who has a row on which session.
         base: what ``matrix.base_values`` gave.
     """
 
-    market: Market
-    sessions: DateArray
+    members: Members
     base: Mapping[str, FloatArray]
+
+    @property
+    def sessions(self) -> DateArray:
+        """(days,) datetime64[D]."""
+        return self.members.sessions
 
     def rows(self, start: int, stop: int, threads: int = 1) -> pa.Table:
         """Rows of the days [start, stop), counted from the first session."""
-        return matrix.rows(self.market, self.base, self.sessions.size, start, stop, threads)
+        return matrix.rows(self.members, self.base, start, stop, threads)
 
     def months(self) -> Iterator[tuple[int, int]]:
         """Day ranges [start, stop) of the months."""
@@ -49,25 +53,43 @@ def build(
     *,
     threads: int = 1,
     unavailable: Collection[str] = (),
-    earlier: int = 0,
+    columns: MutableMapping[str, FloatArray] | None = None,
 ) -> Chunk:
     """Base values of the sessions in [first, last].
 
     Args:
         sources: see ``assemble``; rows outside the panel's columns do not matter.
         first, last: days, both included.
-        threads, unavailable: see ``matrix.base_values``.
-        earlier: columns by which the panel begins earlier than it has to.
+        threads, unavailable, columns: see ``matrix.base_values``.
 
     Raises:
         EmptyUniverse: nobody is listed.
     """
     sessions = calendar.between(first, last)
+    market = market_of(sources, calendar, sessions)
+    del sources  # several times the size of the arrays
+    base = matrix.base_values(market, sessions.size, threads, unavailable, columns)
+    return Chunk(matrix.members(market, sessions.size), base)
+
+
+def market_of(
+    sources: Mapping[str, Source],
+    calendar: TradingCalendar,
+    sessions: DateArray,
+    earlier: int = 0,
+) -> Market:
+    """All inputs of the rows of some sessions.
+
+    Args:
+        sessions: (days,) consecutive sessions.
+        earlier: columns by which the panel begins earlier than it has to.
+
+    Raises:
+        EmptyUniverse: nobody is listed.
+    """
     columns = columns_of(calendar, sessions, earlier)
     n_out = min(sessions.size + HISTORY, columns.size)
-    market = assemble(sources, calendar, columns, n_out)
-    del sources  # several times the size of the arrays
-    return Chunk(market, sessions, matrix.base_values(market, sessions.size, threads, unavailable))
+    return assemble(sources, calendar, columns, n_out)
 
 
 def columns_of(calendar: TradingCalendar, sessions: DateArray, earlier: int = 0) -> DateArray:

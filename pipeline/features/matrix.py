@@ -10,9 +10,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from pipeline.features import transforms
 from pipeline.features.catalog import FAMILIES, Family, column_schema, features
-from pipeline.features.spec import Feature, FloatArray, Scope
+from pipeline.features.spec import BoolArray, Feature, FloatArray, Scope
 from pipeline.features.transforms import HISTORY, NULL_INT8, transform_class
 from pipeline.market.data import Market
+from pipeline.market.sessions import DateArray
 
 _BLOCK = 1000  # lines per task: large enough to amortise, small enough to balance two threads
 
@@ -31,8 +32,12 @@ Column: TypeAlias = "pa.Array[Any]"
 
 
 def base_values(
-    market: Market, days: int, threads: int = 1, unavailable: Collection[str] = ()
-) -> dict[str, FloatArray]:
+    market: Market,
+    days: int,
+    threads: int = 1,
+    unavailable: Collection[str] = (),
+    columns: MutableMapping[str, FloatArray] | None = None,
+) -> Mapping[str, FloatArray]:
     """Base columns as stored, in float64.
 
     Args:
@@ -41,13 +46,14 @@ def base_values(
         days: sessions of the chunk, the last columns of the panel.
         threads: families and blocks computed at a time.
         unavailable: endpoints without data; every column that reads one is null.
+        columns: where the columns are put, one by one as they are ready; a dict by default.
 
     Returns:
         name -> (codes, HISTORY + days), NaN = null and outside the universe; or
         (HISTORY + days,) for a column that has one value per date.
     """
     absent = frozenset(unavailable)
-    known: dict[str, FloatArray] = {}
+    known: MutableMapping[str, FloatArray] = {} if columns is None else columns
 
     def keep(family: Family, values: Mapping[str, FloatArray]) -> None:
         for feature in family.FEATURES:
@@ -66,8 +72,10 @@ def base_values(
             keep(family, values)
     for family in _of_scope("derived"):
         keep(family, _checked(family, family.compute(market, known)))
-    width = HISTORY + days
-    return {feature.name: _padded(known.pop(feature.name), width) for feature in features()}
+    if market.panel.n_out < HISTORY + days:
+        for name in list(known):
+            known[name] = _padded(known[name], HISTORY + days)
+    return known
 
 
 def _of_scope(scope: Scope) -> list[Family]:
@@ -110,16 +118,38 @@ def _in_universe(market: Market, values: FloatArray) -> FloatArray:
 
 def _padded(values: FloatArray, width: int) -> FloatArray:
     """Null columns in front where the data begin within the history."""
-    if values.shape[-1] == width:
-        return values
     padding = [(0, 0)] * (values.ndim - 1) + [(width - values.shape[-1], 0)]
     return np.pad(values, padding, constant_values=np.nan)
 
 
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Who has a row on the days of a chunk: all that rows need beside the base values.
+
+    Attributes:
+        sessions: (days,) datetime64[D].
+        codes: (codes,) ascending.
+        universe: (codes, days) True where the code has a row.
+        sector: (codes, days) S33 number, NaN for none.
+    """
+
+    sessions: DateArray
+    codes: NDArray[np.str_]
+    universe: BoolArray
+    sector: FloatArray
+
+
+def members(market: Market, days: int) -> Members:
+    """The members of the last ``days`` columns; nothing else of the market is kept."""
+    last = np.s_[:, -days:]
+    master = market.master
+    universe, sector = master.universe[last].copy(), master.s33[last].copy()
+    return Members(market.panel.sessions[-days:], market.panel.codes, universe, sector)
+
+
 def rows(
-    market: Market,
+    members: Members,
     base: Mapping[str, FloatArray],
-    days: int,
     first: int,
     stop: int,
     threads: int = 1,
@@ -127,9 +157,8 @@ def rows(
     """The chunk's rows of some of its days.
 
     Args:
-        market: inputs of the chunk.
-        base: what ``base_values`` returned for it.
-        days: as given to ``base_values``.
+        members: who has a row on the days of the chunk.
+        base: what ``base_values`` returned for these days.
         first, stop: days [first, stop), counted from the chunk's first day.
         threads: columns computed at a time.
 
@@ -137,7 +166,7 @@ def rows(
         Date, Code and every catalogue column, one row per member of each day's universe,
         sorted by Date, Code.
     """
-    layout = _Layout(market, days, first, stop)
+    layout = _Layout(members, first, stop)
     with ThreadPoolExecutor(threads) as pool:
         groups = pool.map(lambda feature: _columns(layout, feature, base[feature.name]), features())
         arrays = [array for group in groups for array in group]
@@ -147,19 +176,17 @@ def rows(
 class _Layout:
     """Where the rows of days [first, stop) are: shared by all columns."""
 
-    def __init__(self, market: Market, days: int, first: int, stop: int) -> None:
-        panel = market.panel
+    def __init__(self, members: Members, first: int, stop: int) -> None:
         self.window = slice(first, stop + HISTORY)  # of the base values, history in front
         self.days = slice(first + HISTORY, stop + HISTORY)
-        columns = slice(panel.n_columns - days + first, panel.n_columns - days + stop)
-        self.sessions = panel.sessions[columns]
-        self.codes = panel.codes
-        self.member = np.ascontiguousarray(market.master.universe[:, columns].T)
+        self.sessions = members.sessions[first:stop]
+        self.codes = members.codes
+        self.member = np.ascontiguousarray(members.universe[:, first:stop].T)
         self.n_rows = int(self.member.sum())
         place = np.cumsum(self.member.ravel(), dtype=np.int32).reshape(self.member.shape) - 1
         self.row_of_day = np.where(self.member, place, np.int32(-1)).astype(np.int32)
         self.row_of_code = np.ascontiguousarray(self.row_of_day.T)
-        self.n_sectors, self.sector_of = _numbered(market.master.s33[:, columns].T)
+        self.n_sectors, self.sector_of = _numbered(members.sector[:, first:stop].T)
         self.day_of_row = np.repeat(np.arange(self.sessions.size), self.member.sum(axis=1))
 
     def keys(self) -> tuple[Column, Column]:

@@ -28,7 +28,6 @@ def agreed_rows() -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row["family"] != LABEL]
 
 
-
 def as_row(feature: Feature) -> dict[str, str]:
     """All ten attributes under the names of the table."""
     values = {**vars(feature), "lookback_days": str(feature.lookback)}
@@ -110,7 +109,9 @@ def test_the_warm_up_covers_look_back_carry_and_history():
     """Split factors (560 columns back) and 20 columns each for carry and transforms; the daily
     look-backs are shorter, and only the statement book reaches further."""
     deep = {f.name for f in catalog.features() if f.lookback > 560}
-    assert all(catalog.EARLIER_DAYS.keys() & f.endpoints for f in catalog.features() if f.name in deep)
+    assert all(
+        catalog.EARLIER_DAYS.keys() & f.endpoints for f in catalog.features() if f.name in deep
+    )
     assert catalog.warm_up_columns() == 560 + 20 + 20
 
 

@@ -91,6 +91,16 @@ def test_progress_is_that_of_the_latest_quarter_of_the_forecast_year(story: Valu
     assert np.isnan(story.of("guide_progress_gap", 130)).all()  # no second quarter a year ago
 
 
+def test_a_quarter_of_another_year_is_no_progress():
+    """As when the results of a year are late and the next one has begun."""
+    seen = values(
+        filing(5, "2023-03", "FY", OP=100.0, NxFOP=120.0),
+        filing(60, "2024-03", "3Q", OP=90.0),
+        filing(90, "2025-03", "1Q", OP=30.0, FOP=150.0),
+    )
+    close_to(seen.of("guide_progress_op", 89, 90), [0.75, NAN])
+
+
 def test_results_are_compared_with_the_last_forecast_before_them(story: Values):
     """Not with the forecast of the same document, which is about another year."""
     close_to(story.of("guide_surprise_op_fy", 10, 254, 255), [NAN, NAN, 8 / 1200])

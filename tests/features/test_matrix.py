@@ -43,7 +43,7 @@ def base_of(market: Market, **overrides: FloatArray) -> Mapping[str, FloatArray]
 
 
 def rows_of(market: Market, base: Mapping[str, FloatArray], first: int = 0, stop: int = DAYS):
-    return matrix.rows(market, base, DAYS, first, stop)
+    return matrix.rows(matrix.members(market, DAYS), base, first, stop)
 
 
 def test_rows_are_the_members_of_each_day_in_order():
@@ -149,7 +149,7 @@ def test_some_days_at_a_time_are_the_rows_of_all_days():
     base = base_of(seen, ret_prev_1d=rng.normal(size=(23, DAYS + HISTORY)))
     whole = rows_of(seen, base)
     parts = [
-        matrix.rows(seen, base, DAYS, first, stop, threads=2)
+        matrix.rows(matrix.members(seen, DAYS), base, first, stop, threads=2)
         for first, stop in ((0, 1), (1, 7), (7, 10))
     ]
     assert pa.concat_tables(parts).equals(whole)
@@ -198,7 +198,7 @@ def test_columns_before_the_data_begin_are_null():
     assert base["day_of_week"].ndim == 1
     returns = 1.0 / np.array(closes[:-1])
     np.testing.assert_allclose(base["ret_prev_1d"][0, HISTORY - 4 :], returns, rtol=1e-12)
-    table = matrix.rows(seen, base, DAYS, 0, DAYS)
+    table = matrix.rows(matrix.members(seen, DAYS), base, 0, DAYS)
     means = table["ret_prev_1d_roll_mean_20d"]
     assert means.is_null().to_pylist() == [True] * 6 + [False] * 4
 
