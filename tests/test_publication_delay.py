@@ -33,8 +33,11 @@ STAMPS = {
     "investor_types": "PubDate",
 }
 
-#: Endpoint of each of these sources.
-ENDPOINTS = {endpoint_of(source).id: source for source in STAMPS}
+#: Sources joined by their own date.
+DAILY = ("topix", "indices", "short_ratio", "breakdown", "futures", "index_option")
+
+#: Source of each endpoint.
+SOURCES = {endpoint_of(source).id: source for source in (*STAMPS, *DAILY)}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,7 @@ def columns_of(source: str) -> set[str]:
     return {
         feature.name + suffix
         for feature in catalog.features()
-        if source in {ENDPOINTS.get(endpoint) for endpoint in feature.endpoints}
+        if source in {SOURCES.get(endpoint) for endpoint in feature.endpoints}
         for suffix in ("", *(transform.suffix for transform in transforms_of(feature)))
     }
 
@@ -110,15 +113,16 @@ def test_a_record_published_a_day_later_counts_a_day_later(
     assert changed <= columns_of(source)
 
 
-@pytest.mark.parametrize("source", STAMPS)
+@pytest.mark.parametrize("source", [*STAMPS, *DAILY])
 def test_every_source_moves_its_columns(tables: Tables, quarter: pa.Table, source: str):
-    """Each base column that reads the source by itself has another value without its records."""
+    """Each base column that reads the source by itself has another value without its records, and
+    no column changes that does not name the source among its inputs."""
     gone = build(tables.without(source), FIRST, LAST).rows()
     changed = set(differing(gone, quarter))
     own = {
         feature.name
         for feature in catalog.features()
-        if {ENDPOINTS.get(endpoint) for endpoint in feature.endpoints} == {source}
+        if {SOURCES.get(endpoint) for endpoint in feature.endpoints} == {source}
     }
     assert own <= changed
     assert changed <= columns_of(source)

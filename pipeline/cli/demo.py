@@ -23,8 +23,8 @@ from pipeline.simulator.spec import FIRST_DATE
 from pipeline.storage.datasets import DatasetStore
 
 _KEY = "simulator"  # not a secret: the simulator's own
-# The longest look-back reaches 540 sessions back, a little over two years.
-_HISTORY = dt.timedelta(days=830)
+# The panel reaches 600 sessions back, and the statement book three years and a half further.
+_HISTORY = dt.timedelta(days=2200)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -158,6 +158,31 @@ def repeating_columns() -> frozenset[str]:
     )
 
 
+def value_ranges() -> Mapping[str, tuple[float, float]]:
+    """Lowest and highest value of the columns whose unit states them."""
+    units = {
+        feature.name + suffix: unit
+        for feature in features()
+        for suffix, unit in [
+            ("", feature.unit),
+            *((t.suffix, t.unit) for t in transforms_of(feature)),
+        ]
+    }
+    return {name: _RANGES[unit] for name, unit in units.items() if unit in _RANGES}
+
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "flag": (0, 1),
+    "sign": (-1, 1),
+    "share 0-1": (0, 1),
+    "score 0-1": (0, 1),
+    "share -1..1": (-1, 1),
+    "ratio -1..1": (-1, 1),
+    "correlation": (-1, 1),
+    "index 0-100": (0, 100),
+    "index -100..100": (-100, 100),
+}
+
 #: Endpoints whose records are read from earlier than the panel begins, by this many calendar
 #: days: the statement book reaches back 1,100 columns from each of 250 columns before T.
 EARLIER_DAYS: Mapping[str, int] = {"fin-summary": 1250}

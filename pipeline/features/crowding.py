@@ -88,7 +88,9 @@ FEATURES: tuple[Feature, ...] = (
             "margin_long_to_adv20, mktcap_turnover_20d, mean_20[bd_margin_buy_share] (at least "
             "10), ret_prev_60d; at least 3 available"
         ),
-        inputs=f"{_MARGIN};{_BREAKDOWN};eq-bars-daily.Va,Vo,C,AdjFactor",
+        inputs=(
+            f"{_MARGIN};{_BREAKDOWN};eq-bars-daily.Va,Vo,C,AdjFactor;fin-summary.ShOutFY,TrShFY"
+        ),
         lookback=200,
     ),
     _score(

@@ -113,7 +113,7 @@ FEATURES: tuple[Feature, ...] = (
             "20-column return of index 0070 minus that of TOPIX (0000). "
             "0070 is the former Mothers index"
         ),
-        inputs="idx-bars-daily.Code,C",
+        inputs="idx-bars-daily.Code,C;idx-bars-daily-topix.C",
         lookback=_MONTH,
         check="hand",
     ),

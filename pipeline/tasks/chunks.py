@@ -17,10 +17,14 @@ import luigi
 
 from pipeline.features import catalog
 from pipeline.features.chunk import build, months_of
+from pipeline.market.axis import Source
 from pipeline.market.periods import Period
+from pipeline.market.universe import members_by_session
 from pipeline.storage.chunks import BuildOrder, ChunkStore
+from pipeline.storage.content import ChunkWriter
 from pipeline.storage.parquet import Layout
-from pipeline.tasks import config, logs, planning
+from pipeline.storage.scratch import array_store
+from pipeline.tasks import config, logs, memory, planning
 from pipeline.tasks.fetching import range_of, sources_of, unavailable
 from pipeline.tasks.inputs import ChunkInputs, snapshots_of_range
 from pipeline.tasks.kernels import compiled_once
@@ -96,22 +100,28 @@ class BuildChunk(luigi.Task):
             schema_version=planning.load_manifest().version,
             inputs=inputs.used,
             unavailable=unavailable(settings),
+            ranges=catalog.value_ranges(),
         )
         threads = settings.compute_threads
         months = list(months_of(inputs.sessions))
         report = Reporter(self, f"chunk {self.chunk}: {{done}} of {{total}} steps")
-        with store.build(order, Layout(repeating=catalog.repeating_columns())) as writer:
+        with (
+            store.build(order, Layout(repeating=catalog.repeating_columns())) as writer,
+            array_store(store.folder, settings.columns_in_memory_mb << 20) as columns,
+        ):
             with compiled_once(settings.data_output_dir):
                 chunk = build(
-                    inputs.sources(),
+                    _read(inputs, writer),
                     inputs.calendar,
                     inputs.sessions[0],
                     inputs.sessions[-1],
                     threads=threads,
                     unavailable=inputs.absent,
+                    columns=columns,
                 )
             report(1, 1 + len(months))
             for step, (start, stop) in enumerate(months, 2):
+                memory.give_back()
                 writer.write(chunk.rows(start, stop, threads))
                 report(step, 1 + len(months))
         status = store.read_status(self.chunk)
@@ -120,3 +130,10 @@ class BuildChunk(luigi.Task):
             *(self.chunk, status["output_start"], status["output_end"], f"{status['rows']:,}"),
             *(len(order.schema), time.monotonic() - began),
         )
+
+
+def _read(inputs: ChunkInputs, writer: ChunkWriter) -> dict[str, Source]:
+    """The sources; the writer is told how many rows the listing records give."""
+    sources = inputs.sources()
+    writer.expect_rows(members_by_session(sources["listed"].table, inputs.sessions))
+    return sources

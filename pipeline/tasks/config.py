@@ -1,8 +1,8 @@
 """Settings: declared once, checked before the first request.
 
-Precedence: command line (``--g5-NAME``), environment (upper-case name), the file named by
-LUIGI_CONFIG_PATH, ``luigi.cfg``, the default below. The API key and base URL come from the
-environment alone and never enter a parameter.
+Precedence: command line (``--g5-NAME``), environment (upper-case name), the profile of
+``g5 run``, the file named by LUIGI_CONFIG_PATH, ``luigi.cfg``, the default below. The API key and
+base URL come from the environment alone and never enter a parameter.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,14 +25,14 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import luigi
-from luigi.configuration import get_config
+from luigi.configuration import LuigiConfigParser, add_config_path, get_config
 
 from pipeline.api.endpoints import ENDPOINTS
 from pipeline.api.plans import PLANS, Plan
 from pipeline.api.session import Origin
 from pipeline.errors import UsageError
 from pipeline.storage.policy import Mode, Way
-from pipeline.tasks import runtime
+from pipeline.tasks import logs, runtime
 
 OFFICIAL_API = "https://api.jquants.com/v2"
 JST = ZoneInfo("Asia/Tokyo")
@@ -62,6 +63,7 @@ _LUIGI_DEFAULTS = {
     "scheduler": {"retry_count": "1", "stable_done_cooldown_secs": "0"},
 }
 
+_PROFILE = "G5_PROFILE"  # a file above luigi.cfg, for this process and those it starts
 _HANDED_DOWN = "G5_SETTINGS"  # environment of the task processes; holds no secret
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,39}")
 
@@ -91,6 +93,11 @@ class g5(luigi.Config):  # noqa: N801  (the name is the section)
         description="sources to go without, separated by commas: what reads them is null",
     )
     compute_threads = luigi.Parameter(default="2", description="threads of one chunk build")
+    columns_in_memory_mb = luigi.Parameter(
+        default="1500",
+        description="base columns of a chunk build beyond this wait on disk for their rows",
+    )
+    log_format = luigi.Parameter(default="text", description="of logs/g5.log: text or json")
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,8 @@ class Settings:
     index_option_parallel_concurrency: int
     unavailable_sources: frozenset[str]
     compute_threads: int
+    columns_in_memory_mb: int
+    log_format: logs.Format
 
     @cached_property
     def api_base(self) -> str:
@@ -146,6 +155,9 @@ class Settings:
 
 def install_defaults() -> None:
     """Give Luigi the settings a correct run needs, and put the environment above the files."""
+    profile = os.environ.get(_PROFILE)
+    if profile and profile not in LuigiConfigParser._config_paths:  # noqa: SLF001  (no way to ask)
+        add_config_path(profile)
     config = get_config()
     for section, values in _LUIGI_DEFAULTS.items():
         for key, value in values.items():
@@ -172,6 +184,23 @@ def _worker_id() -> str:
     root = flags.g5_data_output_dir or get_config().get(SECTION, "data_output_dir", "output")
     one_of_many = f"/{os.getpid()}" if flags.assistant else ""
     return f"g5@{socket.gethostname()}:{Path(root).expanduser().absolute()}{one_of_many}"
+
+
+def use_profile(path: Path) -> None:
+    """Put a file above luigi.cfg and below the environment, here and in what is started here."""
+    os.environ[_PROFILE] = str(path)
+    install_defaults()
+
+
+def option_names() -> list[str]:
+    """Every option, as it is named in a configuration file."""
+    return [name for name, _ in g5.get_params()]
+
+
+def override(options: Mapping[str, str]) -> None:
+    """Put values above those of files and environment, as flags of a command do."""
+    for name, value in options.items():
+        get_config().set(SECTION, name, value.replace("%", "%%"))
 
 
 def settings() -> Settings:
@@ -211,6 +240,8 @@ def settings() -> Settings:
         ),
         unavailable_sources=_sources("unavailable_sources", raw.unavailable_sources),
         compute_threads=_whole("compute_threads", raw.compute_threads, 1, 64),
+        columns_in_memory_mb=_whole("columns_in_memory_mb", raw.columns_in_memory_mb, 0, 10**6),
+        log_format=cast(logs.Format, _choice("log_format", raw.log_format, logs.FORMATS)),
     )
 
 

@@ -114,8 +114,11 @@ def load_calendar(settings: Settings, end: dt.date) -> TradingCalendar:
     return TradingCalendar.from_table(store.read(snapshot))
 
 
-def fetch_calendar(settings: Settings, end: dt.date) -> pa.Table:
-    """The trading calendar as the server, or the folder of files, has it; nothing written.
+def fetch_calendar(settings: Settings, end: dt.date, *, noted: bool = True) -> pa.Table:
+    """The trading calendar as the server, or the folder of files, has it; nothing kept.
+
+    Args:
+        noted: False leaves the request out of the ledger of what this account sent.
 
     Raises:
         SnapshotError: it does not reach far enough beyond ``end``.
@@ -125,7 +128,7 @@ def fetch_calendar(settings: Settings, end: dt.date) -> pa.Table:
         assert settings.bulk_folder is not None  # checked with the settings
         table = calendar_file(settings.bulk_folder, endpoint_of(CALENDAR))
     else:
-        with open_session(settings) as session:
+        with open_session(settings, noted=noted) as session:
             table = fetch_range(session, endpoint_of(CALENDAR))  # all the plan shows
     last, reach = pc.max(table["Date"]).as_py(), _calendar_reach(settings, end)
     if last is None or last < reach:
@@ -163,22 +166,30 @@ def keep_calendar(settings: Settings, table: pa.Table) -> None:
     )
 
 
-def open_session(settings: Settings) -> ApiSession:
+def limits_of(settings: Settings) -> dict[str, int]:
+    """Requests a minute of every budget; empty when nothing is limited."""
+    limits = budgets(settings.plan)
+    if settings.requests_per_minute is not None:
+        limits[PLAN_BUDGET] = settings.requests_per_minute
+    return {} if settings.requests_per_minute == 0 else limits
+
+
+def open_session(settings: Settings, *, noted: bool = True) -> ApiSession:
     """The one door to the API.
+
+    Args:
+        noted: False only reads the ledger of what this account sent.
 
     Raises:
         UsageError: no key in the environment, or a malformed base URL.
     """
-    limits = budgets(settings.plan)
-    if settings.requests_per_minute is not None:
-        limits[PLAN_BUDGET] = settings.requests_per_minute
-    if settings.requests_per_minute == 0:
-        limits = {}
+    root = settings.data_output_dir
+    ledger = _ledger(root) if noted else SendLedger(_ledger(root).path, writes=False)
     return ApiSession(
         settings.api_base,
         config.api_key(),
         origin=settings.server,
-        limiter=RateLimiter(limits, ledger=_ledger(settings.data_output_dir)),
+        limiter=RateLimiter(limits_of(settings), ledger=ledger),
         pool_size=settings.index_option_parallel_concurrency,
     )
 
@@ -207,12 +218,7 @@ def fetch_snapshot(
     """
     endpoint = endpoint_of(source)
     store = SnapshotStore(settings.data_output_dir, settings.origin)
-    rules = Rules(
-        mode=settings.source_cache_mode,
-        fresh_after=fresh_after,
-        asof=str(wanted.asof) if wanted.asof else None,
-        now=config.stamp(),
-    )
+    rules = rules_of(settings, wanted, fresh_after)
     calendar = load_calendar(settings, wanted.end)
 
     def days_of(first: dt.date, last: dt.date) -> list[Wanted]:
@@ -220,11 +226,9 @@ def fetch_snapshot(
 
     parts = store.parts(source)
     days = days_of(wanted.start, wanted.end)
-    decision = policy.decide(rules, days, _known(parts))
-    if decision.lost:
-        raise _lost(source, wanted, rules, decision.lost)
-    asked = set(decision.ask)
-    ask, beyond = _readable(settings, [day for day in days if day.date in asked])
+    ask, beyond, lost = sorted_days(settings, rules, days, parts)
+    if lost:
+        raise _lost(source, wanted, rules, lost)
     if ask:
         _fetch(settings, endpoint, rules, ask, parts, days_of, progress)
         parts = store.parts(source)
@@ -233,6 +237,26 @@ def fetch_snapshot(
         parts = store.parts(source)
     dates = [day.date for day in days if day.date not in beyond]
     _commit(store, endpoint, wanted, rules, dates, parts)
+
+
+def rules_of(settings: Settings, wanted: SnapshotRange, fresh_after: str) -> Rules:
+    """What a run may use of the cache, and may ask."""
+    return Rules(
+        mode=settings.source_cache_mode,
+        fresh_after=fresh_after,
+        asof=str(wanted.asof) if wanted.asof else None,
+        now=config.stamp(),
+    )
+
+
+def sorted_days(
+    settings: Settings, rules: Rules, days: Sequence[Wanted], parts: Sequence[Part]
+) -> tuple[list[Wanted], set[str], tuple[str, ...]]:
+    """The days to ask for; those before the plan's window; those that cannot be had."""
+    decision = policy.decide(rules, days, _known(parts))
+    asked = set(decision.ask)
+    ask, beyond = _readable(settings, [day for day in days if day.date in asked])
+    return ask, beyond, decision.lost
 
 
 def days_wanted(

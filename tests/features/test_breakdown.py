@@ -102,9 +102,12 @@ def test_a_returning_code_does_not_see_its_earlier_life():
 
 
 def test_a_short_absence_does_not_cut_the_window():
-    """20 columns away is the same line."""
-    seen = values(60, 60, unlisted=range(20, 40))
-    assert np.isfinite(seen["bd_short_share_20d"][40])
+    """Ten columns away is the same line, but their records are none: ten of 20 must be left."""
+    sums = values(60, 60, unlisted=range(30, 40))["bd_short_share_20d"]
+    assert np.isfinite(sums[40:]).all()
+    sums = values(60, 60, unlisted=range(30, 41))["bd_short_share_20d"]
+    assert np.isnan(sums[41:50]).all()
+    assert np.isfinite(sums[50:]).all()
 
 
 def test_the_mean_share_of_margin_buys():

@@ -41,7 +41,7 @@ def test_a_bar_in_a_formula_does_not_break_the_table():
 def test_the_entries_are_the_columns_of_the_dataset_in_order():
     """Names and types as a chunk has them; no field but the transform is ever empty."""
     types = {pa.float32(): "float32", pa.int8(): "int8", pa.int16(): "int16"}
-    columns = [(field.name, types[field.type]) for field in column_schema()][2:]
+    columns = [(field.name, types[field.type]) for field in list(column_schema())[2:]]
     assert [(entry.column, entry.dtype) for entry in entries()] == columns
     for entry in entries():
         values = vars(entry) | {"transform": "."}

@@ -198,7 +198,9 @@ def settings_at(root: Path, **changes: Any) -> Settings:
         "source_cache_ttl_override_days": None,
         "index_option_cache_ttl_days": 14,
         "index_option_parallel_concurrency": 4,
+        "unavailable_sources": frozenset(),
         "compute_threads": 1,
+        "columns_in_memory_mb": 1500,
     }
     return Settings(**(fields | changes))
 
