@@ -168,6 +168,88 @@ def test_threads_and_blocks_do_not_matter(
     assert_same_rows(build(tables, FIRST, LAST, threads=2).rows(threads=2), quarter)
 
 
+def test_names_of_codes_do_not_matter(tables: Tables, quarter: pa.Table):
+    """All stocks exchange their codes: the rows go with them. Sums over stocks run in order of
+    code, so the last digits of means may differ."""
+    codes = sorted(members(tables))
+    renamed = dict(zip(codes, codes[::-1], strict=True))
+
+    def exchanged(table: pa.Table) -> pa.Table:
+        frame = table.to_pandas()
+        frame["Code"] = frame["Code"].map(lambda code: renamed.get(code, code))
+        return pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False)
+
+    changed = {name: exchanged(table) for name, table in tables.sources.items() if of_codes(table)}
+    seen = build(tables.replaced(**changed), FIRST, LAST).rows().to_pandas()
+    seen["Code"] = seen["Code"].map(renamed)
+    seen = seen.sort_values(["Date", "Code"], ignore_index=True)
+    pd.testing.assert_frame_equal(seen, quarter.to_pandas(), rtol=1e-5, atol=1e-7)
+
+
+SPLIT_DAY = dt.date(2020, 11, 24)
+SHARES = {  # numbers of shares, and the date they are as of
+    "breakdown": ("Date", "Vo"),
+    "margin_interest": ("Date", "Vol"),
+    "margin_alert": ("AppDate", ("Out", "OutChg")),
+}
+NOT_FREE_OF_SPLITS = (
+    # what the split is told by
+    "days_since_split",
+    # a price by definition
+    "limit_width_next_pct",
+    # logarithms of shares + 100
+    *("margin_lsr_log", "margin_long_chg_1w", "margin_short_chg_1w", "alert_sl_ratio_log"),
+)
+
+
+def split_in_two(tables: Tables, code: str) -> Tables:
+    """The same market in which a code splits 1:2 on SPLIT_DAY; half is an exact number."""
+    bars = tables.bars.to_pandas()
+    own = (bars["Code"] == code) & (bars["Date"] >= SPLIT_DAY)
+    bars.loc[own, [n for n in bars if n.lstrip("MA") in {"O", "H", "L", "C"}]] *= 0.5
+    bars.loc[own, [n for n in bars if n.endswith("Vo")]] *= 2.0
+    bars.loc[own & (bars["Date"] == SPLIT_DAY), "AdjFactor"] = 0.5
+    changed = {"daily_bars": bars}
+    for source, (date, endings) in SHARES.items():
+        frame = tables.sources[source].to_pandas()
+        own = (frame["Code"] == code) & (frame[date] >= SPLIT_DAY)
+        frame.loc[own, [n for n in frame if n.endswith(endings)]] *= 2.0
+        changed[source] = frame
+    return tables.replaced(
+        **{
+            name: pa.Table.from_pandas(
+                frame, schema=tables.sources[name].schema, preserve_index=False
+            )
+            for name, frame in changed.items()
+        }
+    )
+
+
+def test_a_split_changes_nothing_but_what_tells_it(tables: Tables):
+    """1:2 in the middle of the quarter, for a stock without disclosures after it: only columns
+    that are about splits, or not free of the unit of a share, differ; before it, none does."""
+
+    def disclosed_later(source: str, date: str) -> set[str]:
+        frame = tables.sources[source].to_pandas()
+        return set(frame["Code"][frame[date] >= SPLIT_DAY])
+
+    bars = tables.bars.to_pandas()
+    splitting = set(bars["Code"][(bars["AdjFactor"] != 1) & bars["AdjFactor"].notna()])
+    later = disclosed_later("fin_summary", "DiscDate") | disclosed_later("dividend", "PubDate")
+    listed = tables.listed.to_pandas()
+    there = set(listed["Code"][listed["Date"] == dt.date(2020, 12, 30)]) & members(tables)
+    code = min(there - later - splitting)
+    expected, seen = (
+        build(t, "2020-11-01", LAST).rows() for t in (tables, split_in_two(tables, code))
+    )
+    day_before = tables.sessions.previous(np.datetime64(SPLIT_DAY))
+    assert_same_rows(between(seen, FIRST, day_before), between(expected, FIRST, day_before))
+    frames = [t.filter(pc.equal(t["Code"], code)).to_pandas() for t in (seen, expected)]
+    assert (frames[0]["days_since_split"].dropna() >= 0).any()
+    free = [n for n in frames[0] if not n.startswith(NOT_FREE_OF_SPLITS)]
+    pd.testing.assert_frame_equal(frames[0][free], frames[1][free], rtol=1e-6, atol=1e-9)
+
+
 # The checks themselves are checked: each of these families breaks the rule in its own way.
 
 
