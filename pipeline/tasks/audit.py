@@ -14,6 +14,7 @@ from pipeline.features.audit import Audit, Finding, Progress
 from pipeline.market.periods import Period
 from pipeline.storage.chunks import ChunkStore
 from pipeline.tasks.config import Settings
+from pipeline.tasks.fetching import load_calendar
 from pipeline.tasks.inputs import ChunkInputs, snapshots_of_chunks
 
 CHECKS = ("truncation", "length", "append", "order")
@@ -47,12 +48,17 @@ def run(settings: Settings, request: Request, progress: Progress) -> Iterator[Fi
         UsageError: an unknown column, or no session in the range.
         MissingData: a chunk of the range was not built, or its snapshots are gone.
     """
+    if request.end < request.start:
+        raise UsageError(
+            f"--end {request.end} is before --start {request.start}", "exchange the two dates"
+        )
     columns = _columns(request.columns)
     chunks = _chunks(settings, request)
     snapshots = snapshots_of_chunks(settings, chunks)
-    read = ChunkInputs(settings, snapshots, request.start, request.end)
-    if read.sessions.size == 0:
+    range_ = np.datetime64(request.start), np.datetime64(request.end)
+    if load_calendar(settings, request.end).between(*range_).size == 0:
         raise UsageError(f"--start {request.start} --end {request.end}: no session between them")
+    read = ChunkInputs(settings, snapshots, request.start, request.end)
     progress("reading the snapshots")
     inputs = read.for_audit(settings.compute_threads)
     audit = Audit(inputs, read.sessions[0], read.sessions[-1], columns, progress)

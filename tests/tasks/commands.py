@@ -131,6 +131,27 @@ class Home:
             out, err = process.communicate(timeout=_PATIENCE_S * 4)
         return Ended(process.returncode, out, [line for line in err.splitlines() if line.strip()])
 
+    def g5(self, *words: str) -> Ended:
+        """Run a subcommand of g5 to its end."""
+        return self._ended([str(LUIGI.with_name("g5")), *words])
+
+    def python(self, program: str, *words: str) -> Ended:
+        """Run a Python program, given as text, to its end."""
+        return self._ended([sys.executable, "-c", program, *words])
+
+    def _ended(self, command: list[str]) -> Ended:
+        ended = subprocess.run(
+            command,
+            env=self._environment(),
+            cwd=self.folder,
+            text=True,
+            capture_output=True,
+            timeout=_PATIENCE_S,
+            check=False,
+        )
+        told = [line for line in ended.stderr.splitlines() if line.strip()]
+        return Ended(ended.returncode, ended.stdout, told)
+
     @contextmanager
     def start(
         self, *words: str, scheduler: Iterable[str] = LOCAL
