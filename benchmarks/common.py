@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.storage.chunks import ChunkStore
+
 GIB = 2**30
 
 _NOBODY = "http://127.0.0.1:9/v2"
@@ -34,11 +36,13 @@ class Usage:
         wall_s: from its start to its end.
         cpu_s: processor time of the process and all its children.
         peak_bytes: most resident memory of the process and all its children together.
+        largest_bytes: most resident memory of any one of them.
     """
 
     wall_s: float
     cpu_s: float
     peak_bytes: int
+    largest_bytes: int
 
 
 class _Memory(threading.Thread):
@@ -85,10 +89,12 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Usage:
             output.seek(0)
             sys.stderr.write(output.read().decode(errors="replace"))
             raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
+    largest = usage.ru_maxrss * 1024
     return Usage(
         wall_s=wall_s,
         cpu_s=usage.ru_utime + usage.ru_stime,
-        peak_bytes=max(sampled, usage.ru_maxrss * 1024),
+        peak_bytes=max(sampled, largest),
+        largest_bytes=largest,
     )
 
 
@@ -137,6 +143,25 @@ def task(name: str, **parameters: str) -> list[str]:
     """The command that runs a task of ours as an operator would."""
     flags = [text for key, value in parameters.items() for text in (f"--{key}", value)]
     return luigi("--module", "pipeline", name, *flags, "--local-scheduler")
+
+
+def build_chunk(root: Path, chunk: str) -> Usage:
+    """``BuildChunk`` of a chunk that was built before, anew, from the same snapshots."""
+    store = ChunkStore(root)
+    store.request_rebuild([chunk], "benchmark")
+    return measure(task("BuildChunk", **chunk_parameters(store, chunk)), offline(root))
+
+
+def chunk_parameters(store: ChunkStore, chunk: str) -> dict[str, str]:
+    """Of the task that made a chunk; the key of the bars holds the range of its snapshots."""
+    status = store.read_status(chunk)
+    key = next(key for key in status["inputs"] if key.startswith("daily_bars"))
+    return {
+        "chunk": chunk,
+        "first": status["covered_from"],
+        "last": status["covered_to"],
+        "snapshot": key.partition("_raw_")[2],
+    }
 
 
 def products(root: Path) -> dict[Path, int]:

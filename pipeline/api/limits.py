@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -39,6 +39,10 @@ class Pacing:
     margin: float = 0.98
     cool_down_s: float = 60.0
     long_cool_down_s: float = 300.0
+
+    def room(self, limit: int) -> int:
+        """Requests sent within one window, of a vendor's ``limit``."""
+        return max(1, round(limit * self.margin))
 
 
 class Ledger(Protocol):
@@ -94,8 +98,7 @@ class RateLimiter:
         self._clock: Clock = clock or SystemClock()
         self._ledger: Ledger = ledger or MemoryLedger()
         self._sent: dict[str, deque[float]] = {
-            budget: deque(maxlen=max(1, round(limit * self._pacing.margin)))
-            for budget, limit in limits.items()
+            budget: deque(maxlen=self._pacing.room(limit)) for budget, limit in limits.items()
         }
         self._lock = threading.Lock()
         self._paused_from = float("-inf")
@@ -171,6 +174,37 @@ class RateLimiter:
             if len(known) >= (room := own.maxlen or 1):
                 pauses.append(known[-room] + length - wall)
         return max(pauses)
+
+
+def paced_s(
+    batches: Iterable[tuple[int, Sequence[str]]],
+    limits: Mapping[str, int],
+    pacing: Pacing | None = None,
+) -> float:
+    """How long a limiter with nothing sent before holds back the last of these requests.
+
+    Args:
+        batches: number of requests and the budgets each draws from, in the order of sending.
+        limits: as of ``RateLimiter``.
+        pacing: likewise.
+    """
+    pacing = pacing or Pacing()
+    length = pacing.window_s + pacing.guard_s
+    sent: dict[str, deque[float]] = {
+        budget: deque(maxlen=pacing.room(limit)) for budget, limit in limits.items()
+    }
+    now = 0.0
+    for count, names in batches:
+        own = [sent[name] for name in names if name in sent]
+        for _ in range(count):
+            now = max([now, *(moments[0] + length for moments in own if _full(moments))])
+            for moments in own:
+                moments.append(now)
+    return now
+
+
+def _full(moments: deque[float]) -> bool:
+    return len(moments) == moments.maxlen
 
 
 @cache

@@ -6,10 +6,42 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipeline.cli import audit, cache, demo, dictionary, manifest, sim
+from pipeline.cli import (
+    audit,
+    cache,
+    check_chunks,
+    daily,
+    demo,
+    dictionary,
+    health,
+    manifest,
+    merge_chunks,
+    plan,
+    rebuild,
+    run,
+    sim,
+    status,
+    stop,
+)
 from pipeline.errors import PipelineError
 
-_COMMANDS = (sim, demo, manifest, dictionary, cache, audit)
+_COMMANDS = (
+    sim,
+    demo,
+    manifest,
+    dictionary,
+    cache,
+    audit,
+    plan,
+    status,
+    rebuild,
+    check_chunks,
+    merge_chunks,
+    run,
+    stop,
+    daily,
+    health,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import MissingData, StorageError, UsageError
+from pipeline.errors import MissingData, PipelineError, StorageError, UsageError
 from pipeline.features import catalog
 from pipeline.manifest import Manifest, columns_of, diff, from_json, to_json
 from pipeline.storage import documents
-
-FILE = "feature_schema_manifest.json"
+from pipeline.tasks import planning
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,8 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--output", type=Path, help="default: the project's own manifest")
     parser.add_argument(
-        "--overwrite", action="store_true", help="also replace the same or a higher version"
-    )
+        "--overwrite", action="store_true",
+        help="also replace the same or a higher version, or a damaged file",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -37,17 +38,19 @@ def run(args: argparse.Namespace) -> int:
     """Show what changes, then write; returns 0.
 
     Raises:
-        UsageError: the version is not higher than the present one.
+        UsageError: the version is malformed or not higher than the present one, or the columns
+            cannot be agreed on.
         StorageError: the reference chunk or the present manifest cannot be read.
     """
-    output = args.output or documents.schema_folder() / FILE
+    output = args.output or planning.manifest_path()
     new = Manifest(
         version=args.version,
         generated_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         reference_file=str(args.reference_chunk or "pipeline/features/catalog.py"),
         columns=columns_of(_reference_schema(args.reference_chunk)),
     )
-    old = _present(output)
+    _refuse_contradiction(new)
+    old = _present(output, replace=args.overwrite)
     if old is not None:
         if new.version_key <= old.version_key and not args.overwrite:
             raise UsageError(
@@ -56,16 +59,36 @@ def run(args: argparse.Namespace) -> int:
             )
         for line in diff(old, new).lines() or ("no column changes",):
             print(line)
+        print(
+            f"version {old.version} -> {new.version}, hash {old.schema_hash} -> {new.schema_hash}"
+        )
     documents.write_document(output, "manifest", to_json(new))
     print(f"{output}: version {new.version}, {len(new.columns)} columns, hash {new.schema_hash}")
     return 0
 
 
-def _present(path: Path) -> Manifest | None:
+def _present(path: Path, *, replace: bool) -> Manifest | None:
+    """The manifest to be replaced; None without one, or for a damaged one that may go."""
     try:
-        return from_json(documents.read_document(path, "manifest"))
+        return planning.load_manifest(path)
     except MissingData:
         return None
+    except PipelineError as error:
+        if not replace:
+            raise type(error)(error.message, "restore the file, or say --overwrite") from error
+        sys.stderr.write(f"g5 regenerate-manifest: replaced unread: {error.message}\n")
+        return None
+
+
+def _refuse_contradiction(manifest: Manifest) -> None:
+    """Version, names and dtypes must pass as those of any manifest."""
+    try:
+        from_json(to_json(manifest))
+    except UsageError as error:
+        raise UsageError(
+            f"{manifest.reference_file}: gives no manifest: {error.message}",
+            "choose another --reference-chunk or --version",
+        ) from error
 
 
 def _reference_schema(chunk: Path | None) -> pa.Schema:

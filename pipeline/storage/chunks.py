@@ -13,12 +13,11 @@ import hashlib
 import os
 import socket
 import uuid
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -27,7 +26,9 @@ from pipeline.manifest import columns_of, schema_hash, stamped
 from pipeline.market.periods import Period
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, replacing
-from pipeline.storage.parquet import Contents, Layout, RowGroupWriter, file_sha256
+from pipeline.storage.content import ChunkWriter, Ranges
+from pipeline.storage.parquet import Layout
+from pipeline.storage.records import facts_of, metadata_of, with_content
 
 Document = dict[str, Any]
 Clock = Callable[[], dt.datetime]
@@ -64,6 +65,7 @@ class BuildOrder:
         schema_version: version of the manifest.
         inputs: snapshots read.
         unavailable: sources that were not to be had under the plan; their features are null.
+        ranges: lowest and highest value of the columns that have them; only warned about.
     """
 
     chunk_id: str
@@ -78,6 +80,7 @@ class BuildOrder:
     schema_version: str
     inputs: tuple[Input, ...]
     unavailable: tuple[str, ...] = ()
+    ranges: Ranges = field(default_factory=dict)
 
 
 class ChunkStore:
@@ -91,6 +94,13 @@ class ChunkStore:
     def __init__(self, root: Path, clock: Clock = utc_now) -> None:
         self.folder = root / "chunks"
         self._clock = clock
+
+    @classmethod
+    def at(cls, folder: Path, clock: Clock = utc_now) -> Self:
+        """The chunks in a folder of any name."""
+        store = cls(folder.parent, clock)
+        store.folder = folder
+        return store
 
     def parquet_path(self, chunk_id: str) -> Path:
         return self.folder / chunk_id / "ml_dataset.parquet"
@@ -215,7 +225,7 @@ class ChunkStore:
         )
 
     @contextmanager
-    def build(self, order: BuildOrder, layout: Layout | None = None) -> Iterator[RowGroupWriter]:
+    def build(self, order: BuildOrder, layout: Layout | None = None) -> Iterator[ChunkWriter]:
         """Build a chunk: the block writes row groups, its end publishes them.
 
         Raises:
@@ -223,6 +233,7 @@ class ChunkStore:
             StorageError: the rows are out of order or the file system refused; ``failed``.
             Exception: whatever the block raises, recorded as ``failed`` and raised again.
         """
+        earlier = self._earlier(order.chunk_id)
         status = self._begin(order)
         what = f"chunk {order.chunk_id}"
         metadata_path = self.metadata_path(order.chunk_id)
@@ -232,11 +243,13 @@ class ChunkStore:
                 replacing(metadata_path) as metadata,
                 replacing(self.parquet_path(order.chunk_id)) as parquet,
             ):
-                with RowGroupWriter(parquet, schema, layout or Layout(), what) as writer:
+                writer = ChunkWriter(parquet, schema, layout or Layout(), what, order.ranges)
+                with writer:
                     yield writer
                 contents = writer.contents()
-                done = status | _facts(parquet, contents)
-                document = _metadata(order, done, contents, self._now())
+                done = status | facts_of(parquet, contents)
+                document = metadata_of(order, done, contents, self._now())
+                document = with_content(document, writer.warnings(), earlier)
                 content = documents.encode_document(metadata_path, "metadata", document)
                 metadata.write_bytes(content)
             self._write_status(done | {"state": "completed", "finished_at": self._now()})
@@ -261,6 +274,13 @@ class ChunkStore:
             "hint": "the next run builds this chunk again",
         }
         self._write_status(status | {"state": "failed_schema_mismatch", "error": note})
+
+    def _earlier(self, chunk_id: str) -> Document | None:
+        """Metadata of the build that stands there, if they can be read."""
+        try:
+            return self.metadata(chunk_id)
+        except PipelineError:
+            return None
 
     def _begin(self, order: BuildOrder) -> Document:
         """Write status ``building``; the rebuild request it answers is the one standing now."""
@@ -364,42 +384,3 @@ def _period(name: str) -> Period | None:
         return Period.parse(name)
     except UsageError:
         return None
-
-
-def _facts(parquet: Path, contents: Contents) -> Document:
-    """What the status says about a finished file."""
-    return {
-        "output_start": contents.first.isoformat() if contents.first else None,
-        "output_end": contents.last.isoformat() if contents.last else None,
-        "rows": contents.rows,
-        "parquet_bytes": parquet.stat().st_size,
-        "parquet_sha256": file_sha256(parquet),
-    }
-
-
-def _metadata(
-    order: BuildOrder, status: Mapping[str, Any], contents: Contents, now: str
-) -> Document:
-    columns = columns_of(order.schema)
-    sources = defaultdict(list)
-    for entry in order.inputs:
-        sources[entry.source].append({"key": entry.key, "sha256": entry.sha256})
-    return {
-        "chunk_id": status["chunk_id"],
-        "build_id": status["build_id"],
-        "origin": status["origin"],
-        "input_start": order.input_start.isoformat(),
-        "input_end": order.input_end.isoformat(),
-        "output_start": status["output_start"],
-        "output_end": status["output_end"],
-        "rows": status["rows"],
-        "columns": [column.name for column in columns],
-        "dtypes": {column.name: column.dtype for column in columns},
-        "feature_schema_hash": status["schema_hash"],
-        "feature_schema_version": status["schema_version"],
-        "dataset_hash": status["parquet_sha256"],
-        "generated_at": now,
-        "null_rates": dict(contents.null_rates),
-        "sources": dict(sources),
-        "unavailable": list(order.unavailable),
-    }

@@ -1,21 +1,55 @@
-"""The gate's judgement of a chunk: its file against the manifest and against its own status.
+"""The gate's judgement of chunks: each against the manifest and its own records, all together.
 
-Reads footers only, so judging eighty chunks takes seconds.
+1. The status: there, readable, ``completed``.
+2. The footer of the file: columns against the manifest; rows, dates and size against the status.
+3. The metadata: those of the build the status commits. Their warnings are passed on.
+4. On request, page by page: order and uniqueness of the keys, dates on the trading calendar, and
+   the checksum of the file.
+5. The chunks against each other: one origin, one schema, no two that hold the same dates.
+
+Steps 1 to 3 read footers and small files only, so eighty chunks take seconds; step 4 holds one
+row group of the two key columns in memory.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.manifest import Manifest, Violations, check, columns_of, schema_hash
+from pipeline.errors import PipelineError, StorageError
+from pipeline.manifest import KEYS, Column, Manifest, Violations, check, columns_of, schema_hash
+from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.parquet import DATE
+from pipeline.storage.parquet import CODE, DATE, KeyOrder, file_sha256
+
+_CODE = re.compile(r"[0-9A-Z]{5}")  # as market.codes.checked_code
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What is looked at beside footers and small files.
+
+    Attributes:
+        keys: read the key columns.
+        calendar: trading days the dates must be among; None when they are not known.
+        sha256: read the files whole.
+    """
+
+    keys: bool = False
+    calendar: TradingCalendar | None = None
+    sha256: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,21 +58,41 @@ class Verdict:
 
     Attributes:
         chunk_id: the chunk.
+        state: by its status; None without a usable one.
+        origin: likewise.
         rows: rows of its file; None when it cannot be read.
+        first, last: its dates by the footer; None when they are not known.
         schema_hash: of the columns found; None when the file cannot be read.
         violations: columns against the manifest.
-        issues: what fails the gate, one readable line each, violations included.
+        issues: what is wrong with the chunk itself, one readable line each, violations aside.
+        conflicts: what is wrong between it and other chunks; rebuilding it alone mends nothing.
+        warnings: what was found in its content.
     """
 
     chunk_id: str
-    rows: int | None
-    schema_hash: str | None
-    violations: Violations
-    issues: tuple[str, ...]
+    state: str | None = None
+    origin: str | None = None
+    rows: int | None = None
+    first: dt.date | None = None
+    last: dt.date | None = None
+    schema_hash: str | None = None
+    violations: Violations = field(default_factory=Violations)
+    issues: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        return not self.issues
+        return not self.lines()
+
+    @property
+    def sound(self) -> bool:
+        """True when nothing is wrong with the chunk itself; others may not fit it."""
+        return not (self.violations or self.issues)
+
+    def lines(self) -> tuple[str, ...]:
+        """Everything that fails the gate, one line each."""
+        return (*self.violations.lines(), *self.issues, *self.conflicts)
 
     def to_json(self) -> dict[str, Any]:
         """As an entry of the validation report."""
@@ -48,58 +102,248 @@ class Verdict:
             "rows": self.rows,
             "schema_hash": self.schema_hash,
             "violations": self.violations.to_json(),
-            "issues": list(self.issues),
-            "warnings": [],
+            "issues": list(self.lines()),
+            "warnings": list(self.warnings),
         }
 
 
-def judge(store: ChunkStore, chunk_id: str, manifest: Manifest) -> Verdict:
-    """Hold one completed chunk against the manifest and against what its status recorded."""
-    path = store.parquet_path(chunk_id)
-    try:
-        file = pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as error:
-        issue = f"{path}: cannot be read as Parquet: {error}"
-        return Verdict(chunk_id, None, None, Violations(), (issue,))
-    with file:
-        columns = columns_of(file.schema_arrow)
-        violations = check(columns, manifest)
-        issues = [*violations.lines(), *_against_status(file, store.read_status(chunk_id))]
-        return Verdict(
-            chunk_id, file.metadata.num_rows, schema_hash(columns), violations, tuple(issues)
-        )
+def judge_all(
+    store: ChunkStore, chunk_ids: Sequence[str], manifest: Manifest | None, checks: Checks
+) -> list[Verdict]:
+    """Judge chunks, each by itself and all together.
+
+    Args:
+        manifest: the agreed columns; None to leave the columns alone.
+
+    Raises:
+        StorageError: a file that is there cannot be reached.
+    """
+    gate = Gate(store, manifest, checks)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return compared(list(pool.map(gate.judge, chunk_ids)))
 
 
-def _against_status(file: pq.ParquetFile, status: Mapping[str, Any]) -> list[str]:
-    """The file must be the one the status speaks of."""
-    issues = []
-    if file.metadata.num_rows != status["rows"]:
-        issues.append(f"{file.metadata.num_rows} rows in the file, {status['rows']} recorded")
-    first, last = _date_range(file)
-    recorded = (status["output_start"], status["output_end"])
-    if (str(first), str(last)) != recorded and status["rows"]:
-        issues.append(
-            f"dates {first} to {last} in the file, {recorded[0]} to {recorded[1]} recorded"
+class Gate:
+    """Judges chunks, from any number of threads.
+
+    Thousands of columns take a while to compare, so what was found of the last schema is kept:
+    normally the next file has the very same.
+    """
+
+    def __init__(self, store: ChunkStore, manifest: Manifest | None, checks: Checks) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._checks = checks
+        self._known: tuple[pa.Schema, str, Violations] | None = None
+
+    def judge(self, chunk_id: str) -> Verdict:
+        """Everything that can be said of one chunk.
+
+        Raises:
+            StorageError: its folder cannot be reached.
+        """
+        verdict = Verdict(chunk_id)
+        status = self._store.status(chunk_id)
+        if status is None:
+            verdict = replace(verdict, issues=(self._store.status_problem(chunk_id) or "",))
+        else:
+            issues = tuple(_state_issues(status))
+            verdict = replace(
+                verdict, state=status["state"], origin=status["origin"], issues=issues
+            )
+        if status is None or self._store.parquet_bytes(chunk_id) is None:
+            missing = () if verdict.issues else ("the Parquet file is missing",)
+            return replace(verdict, issues=(*verdict.issues, *missing))
+        return self._with_file(verdict, status)
+
+    def _with_file(self, verdict: Verdict, status: Mapping[str, Any]) -> Verdict:
+        path = self._store.parquet_path(verdict.chunk_id)
+        try:
+            footer = pq.read_metadata(path)
+            found, violations = self._shape(footer.schema.to_arrow_schema())
+        except (OSError, pa.ArrowException) as error:
+            return replace(verdict, issues=(*verdict.issues, _unreadable(error)))
+        first, last = _date_range(footer)
+        verdict = replace(
+            verdict,
+            rows=footer.num_rows,
+            first=first,
+            last=last,
+            schema_hash=found,
+            violations=violations,
         )
-    if (
-        first is not None
-        and not status["covered_from"] <= str(first) <= str(last) <= status["covered_to"]
+        if verdict.state != "completed":
+            return verdict
+        issues = self._file_issues(verdict, status)
+        problems, warnings = self._metadata(verdict.chunk_id, status)
+        return replace(verdict, issues=(*verdict.issues, *issues, *problems), warnings=warnings)
+
+    def _shape(self, schema: pa.Schema) -> tuple[str, Violations]:
+        """Hash of the columns, and how they differ from the manifest."""
+        known = self._known
+        if known is None or not schema.equals(known[0], check_metadata=True):
+            columns: tuple[Column, ...] = columns_of(schema)
+            violations = check(columns, self._manifest) if self._manifest else Violations()
+            known = self._known = schema, schema_hash(columns), violations
+        return known[1:]
+
+    def _file_issues(self, verdict: Verdict, status: Mapping[str, Any]) -> Iterator[str]:
+        path = self._store.parquet_path(verdict.chunk_id)
+        yield from _against_status(verdict, status, path.stat().st_size)
+        seen = verdict.violations
+        wrong = {column.name for column in seen.missing} | {column.name for column in seen.retyped}
+        if self._checks.keys and not wrong & set(KEYS):
+            yield from _key_issues(path, self._checks.calendar)
+        if self._checks.sha256 and file_sha256(path) != status["parquet_sha256"]:
+            yield "the Parquet file is not the one recorded: its sha256 differs"
+
+    def _metadata(
+        self, chunk_id: str, status: Mapping[str, Any]
+    ) -> tuple[list[str], tuple[str, ...]]:
+        """What is wrong with the metadata, and the warnings in them."""
+        try:
+            metadata = (
+                self._store.metadata(chunk_id)
+                if self._checks.keys
+                else _quick_metadata(self._store, chunk_id)
+            )
+        except PipelineError as error:
+            return [str(error)], ()
+        if metadata["build_id"] != status["build_id"]:
+            return ["metadata.json does not belong to the build that status.json commits"], ()
+        return [], tuple(metadata["warnings"])
+
+
+def compared(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts with what is wrong between the chunks: origins, schemas, overlapping dates.
+
+    Where most agree, those that do not are named.
+    """
+    conflicts: dict[str, list[str]] = {verdict.chunk_id: [] for verdict in verdicts}
+    agreeing = [verdict for verdict in verdicts if not verdict.violations]
+    for what, found in (
+        ("origin", {v.chunk_id: v.origin for v in verdicts}),
+        ("schema hash", {v.chunk_id: v.schema_hash for v in agreeing}),
     ):
-        issues.append(f"dates {first} to {last} outside the covered range")
-    return issues
+        for chunk_id, line in _odd_ones(what, found):
+            conflicts[chunk_id].append(line)
+    for before, after in _overlaps(verdicts):
+        conflicts[after.chunk_id].append(
+            f"begins {after.first}, but chunk {before.chunk_id} ends {before.last}: they hold "
+            "the same dates; move one of the two away"
+        )
+    return [replace(v, conflicts=tuple(conflicts[v.chunk_id])) for v in verdicts]
 
 
-def _date_range(file: pq.ParquetFile) -> tuple[dt.date | None, dt.date | None]:
+def _odd_ones(what: str, found: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    """Chunks that differ from most others, as what is said about them."""
+    counts = Counter(value for value in found.values() if value is not None)
+    for usual, count in counts.most_common(1):
+        for chunk_id, value in found.items():
+            if value not in (None, usual):
+                yield chunk_id, f"has {what} {value}, {count} of the others {usual}"
+
+
+def _overlaps(verdicts: Sequence[Verdict]) -> Iterator[tuple[Verdict, Verdict]]:
+    """Pairs of an earlier and a later chunk that share dates."""
+    dated = [(v.first, v.last, v) for v in verdicts if v.first is not None and v.last is not None]
+    furthest: tuple[dt.date, Verdict] | None = None
+    for first, last, verdict in sorted(dated, key=lambda entry: entry[:2]):
+        if furthest is not None and first <= furthest[0]:
+            yield furthest[1], verdict
+        if furthest is None or last > furthest[0]:
+            furthest = last, verdict
+
+
+def _state_issues(status: Mapping[str, Any]) -> list[str]:
+    """Why the chunk does not count as built, if it does not."""
+    if status["state"] == "completed":
+        return []
+    if status["state"] == "building":
+        return [f"unfinished build since {status['started_at']} (pid {status['pid']})"]
+    return [f"{status['state']}: {status['error']['message']}"]
+
+
+def _against_status(verdict: Verdict, status: Mapping[str, Any], size: int) -> Iterator[str]:
+    """The file must be the one the status speaks of."""
+    if size != status["parquet_bytes"]:
+        yield f"the Parquet file has {size} bytes, recorded {status['parquet_bytes']}"
+    if verdict.schema_hash != status["schema_hash"] and not verdict.violations:
+        yield f"schema hash {verdict.schema_hash} in the file, {status['schema_hash']} recorded"
+    if verdict.rows != status["rows"]:
+        yield f"{verdict.rows} rows in the file, {status['rows']} recorded"
+    first, last = verdict.first, verdict.last
+    recorded = (status["output_start"], status["output_end"])
+    if status["rows"] and (str(first), str(last)) != recorded:
+        yield f"dates {first} to {last} in the file, {recorded[0]} to {recorded[1]} recorded"
+    covered = (status["covered_from"], status["covered_to"])
+    if first is not None and not covered[0] <= str(first) <= str(last) <= covered[1]:
+        yield f"dates {first} to {last}, outside the declared {covered[0]} to {covered[1]}"
+
+
+def _date_range(footer: pq.FileMetaData) -> tuple[dt.date | None, dt.date | None]:
     """First and last Date by the row-group statistics; None where there are none."""
-    if DATE not in file.schema_arrow.names:
+    places = range(footer.num_columns)
+    place = next((at for at in places if footer.schema.column(at).path == DATE), None)
+    if place is None:
         return None, None
-    place = file.schema_arrow.names.index(DATE)
-    groups = [file.metadata.row_group(i).column(place) for i in range(file.num_row_groups)]
+    groups = [footer.row_group(i).column(place) for i in range(footer.num_row_groups)]
     ranges: list[tuple[Any, Any]] = [
         (group.statistics.min, group.statistics.max)
         for group in groups
         if group.statistics is not None and group.statistics.has_min_max
     ]
-    if not ranges:
+    if not ranges or not all(isinstance(end, dt.date) for end in ranges[0]):
         return None, None
     return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def _key_issues(path: Path, calendar: TradingCalendar | None) -> Iterator[str]:
+    """Order of the rows, form of the codes and dates on the calendar."""
+    order = KeyOrder("its rows")
+    codes: set[str] = set()
+    days: set[dt.date] = set()
+    try:
+        for rows in _keys(path):
+            order.follow(rows)
+            codes.update(pc.unique(rows[CODE]).to_pylist())
+            days.update(pc.unique(rows[DATE]).to_pylist())
+    except (OSError, pa.ArrowException) as error:
+        yield _unreadable(error)
+    except StorageError as error:
+        yield str(error)
+    if strange := sorted(code for code in codes if not _CODE.fullmatch(code)):
+        yield f"{len(strange)} codes are no security codes, first {strange[0]!r}"
+    open_days = set(calendar.sessions.tolist()) if calendar is not None else days
+    if closed := sorted(days - open_days):
+        yield f"{len(closed)} dates are no trading days, first {closed[0]}"
+
+
+def _keys(path: Path) -> Iterator[pa.Table]:
+    """The key columns of the row groups, one in memory at a time."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group, columns=list(KEYS))
+            if rows.num_rows:
+                yield rows
+
+
+def _unreadable(error: Exception) -> str:
+    return f"the Parquet file cannot be read: {' '.join(str(error).split())}"
+
+
+def _quick_metadata(store: ChunkStore, chunk_id: str) -> Mapping[str, Any]:
+    """The metadata, held against no more than what is used of them.
+
+    All of them against their schema takes longer than everything else about a chunk.
+    """
+    path = store.metadata_path(chunk_id)
+    try:
+        document = json.loads(path.read_bytes())
+        warnings = document["warnings"]
+        if document["chunk_id"] == chunk_id and all(isinstance(line, str) for line in warnings):
+            return {"build_id": document["build_id"], "warnings": warnings}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    # Something is wrong: the slow way says what.
+    return store.metadata(chunk_id)

@@ -29,10 +29,14 @@ class SendLedger:
         path: the file. While its folder does not exist nothing is written, because a run that
             is refused leaves no trace; ``flush`` makes the folder and catches up.
         now: wall clock, seconds since the epoch.
+        writes: False for who only looks: the file is read and stays as it is.
     """
 
-    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, now: Callable[[], float] = time.time, *, writes: bool = True
+    ) -> None:
         self.path = path
+        self._writes = writes
         self._now = now
         self._lock = threading.Lock()
         self._sent: deque[tuple[str, float]] | None = None
@@ -52,7 +56,7 @@ class SendLedger:
         with self._lock:
             self._known().append((budget, wall_time))
             self._unwritten.append(_line(budget, wall_time))
-            if self.path.parent.is_dir():
+            if self._writes and self.path.parent.is_dir():
                 self._write()
 
     def flush(self) -> None:

@@ -59,6 +59,50 @@ class Contents:
     null_rates: Mapping[str, float]
 
 
+class KeyOrder:
+    """Holds row groups against the order they must have: by Date, Code, each row once, and each
+    group within one month.
+
+    Args:
+        what: the chunk or dataset, for messages.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.first: tuple[dt.date, str] | None = None
+        self.last: tuple[dt.date, str] | None = None
+        self._what = what
+
+    def follow(self, rows: pa.Table) -> None:
+        """Take the next row group, which is not empty.
+
+        Raises:
+            StorageError: rows not ascending by Date and Code, a null key, or two months.
+        """
+        dates, codes = (rows.column(key).combine_chunks() for key in KEYS)
+        if dates.null_count or codes.null_count:
+            raise StorageError(f"{self._what}: a row without {DATE} or {CODE}")
+        first = (dates[0].as_py(), codes[0].as_py())
+        last = (dates[-1].as_py(), codes[-1].as_py())
+        if self.last is not None and first <= self.last:
+            raise self._disorder(self.last, first)
+        if (at := _first_disorder(dates, codes)) is not None:
+            before, after = [(dates[i].as_py(), codes[i].as_py()) for i in (at, at + 1)]
+            raise self._disorder(before, after)
+        if (first[0].year, first[0].month) != (last[0].year, last[0].month):
+            raise StorageError(
+                f"{self._what}: a row group from {first[0]} to {last[0]}; expected one month",
+                "write the rows month by month",
+            )
+        self.first, self.last = self.first or first, last
+
+    def _disorder(self, before: tuple[dt.date, str], after: tuple[dt.date, str]) -> StorageError:
+        wrong = "twice" if before == after else "out of order"
+        return StorageError(
+            f"{self._what}: row {after[0]} {after[1]} stands {wrong}, after {before[0]} "
+            f"{before[1]}; expected rows ascending by {DATE}, {CODE} without duplicates"
+        )
+
+
 class RowGroupWriter:
     """An open Parquet file to which row groups are added in order; a context manager.
 
@@ -74,8 +118,7 @@ class RowGroupWriter:
         self._layout = layout
         self._what = what
         self._rows = 0
-        self._first: tuple[dt.date, str] | None = None
-        self._last: tuple[dt.date, str] | None = None
+        self._keys = KeyOrder(what)
         self._nulls = dict.fromkeys(schema.names, 0)
 
     def __enter__(self) -> Self:
@@ -107,10 +150,9 @@ class RowGroupWriter:
         table = self._fitted(rows)
         if not table.num_rows:
             return
-        first, last = self._checked_range(table)
+        self._keys.follow(table)
         self._writer.write_table(table, row_group_size=table.num_rows)
         self._rows += table.num_rows
-        self._first, self._last = self._first or first, last
         for name, column in zip(table.column_names, table.columns, strict=True):
             self._nulls[name] += column.null_count
 
@@ -119,8 +161,8 @@ class RowGroupWriter:
         rates = {n: round(k / max(self._rows, 1), _RATE_DIGITS) for n, k in self._nulls.items()}
         return Contents(
             rows=self._rows,
-            first=self._first[0] if self._first else None,
-            last=self._last[0] if self._last else None,
+            first=self._keys.first[0] if self._keys.first else None,
+            last=self._keys.last[0] if self._keys.last else None,
             null_rates=rates,
         )
 
@@ -133,32 +175,6 @@ class RowGroupWriter:
         # Roles are declared by the file's schema; rows on their way to it need not repeat them.
         replace(seen, roles=()).raise_for(self._what, "the code and its catalogue disagree")
         return table.cast(self._schema)
-
-    def _checked_range(self, table: pa.Table) -> tuple[tuple[dt.date, str], tuple[dt.date, str]]:
-        """First and last key of a row group, once its order is known to be right."""
-        dates, codes = (table.column(key).combine_chunks() for key in KEYS)
-        if dates.null_count or codes.null_count:
-            raise StorageError(f"{self._what}: a row without {DATE} or {CODE}")
-        first = (dates[0].as_py(), codes[0].as_py())
-        last = (dates[-1].as_py(), codes[-1].as_py())
-        if self._last is not None and first <= self._last:
-            raise self._disorder(self._last, first)
-        if (at := _first_disorder(dates, codes)) is not None:
-            before, after = [(dates[i].as_py(), codes[i].as_py()) for i in (at, at + 1)]
-            raise self._disorder(before, after)
-        if (first[0].year, first[0].month) != (last[0].year, last[0].month):
-            raise StorageError(
-                f"{self._what}: a row group from {first[0]} to {last[0]}; expected one month",
-                "write the rows month by month",
-            )
-        return first, last
-
-    def _disorder(self, before: tuple[dt.date, str], after: tuple[dt.date, str]) -> StorageError:
-        wrong = "twice" if before == after else "out of order"
-        return StorageError(
-            f"{self._what}: row {after[0]} {after[1]} stands {wrong}, after {before[0]} "
-            f"{before[1]}; expected rows ascending by {DATE}, {CODE} without duplicates"
-        )
 
 
 def layout_of(path: Path) -> Layout:

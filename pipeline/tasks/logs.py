@@ -1,31 +1,33 @@
 """Logging of the main process and of every task process.
 
-People read the console: one line per event, no tracebacks. The file has everything; it rotates
-and is shared by all processes of all runs on the machine.
+People read the console: one line per event, no tracebacks. The file has everything, as lines or
+as JSON; it rotates and is shared by all processes of all runs on the machine.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import logging
 import logging.config
 import os
 import uuid
 from pathlib import Path
+from typing import Literal, get_args
 
-_ROTATE_BYTES = 20 * 2**20
-_KEEP_FILES = 20
-_FOLDER = "G5_LOG_DIR"
+Format = Literal["text", "json"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+ROTATE_BYTES = 20 * 2**20
+KEEP_FILES = 20
+_FOLDER, _FORMAT = "G5_LOG_DIR", "G5_LOG_FORMAT"  # environment of the task processes
+_SECRET = "JQUANTS_API_KEY"  # noqa: S105  (the name of the variable)
+_SECRET_CHARACTERS = 16  # a shorter word, such as the simulator's key, is no secret
 
 
 def run_id() -> str:
     """Id of this run, the same in all its processes."""
     return os.environ.setdefault("G5_RUN_ID", uuid.uuid4().hex[:12])
-
-
-class _RunId(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.run_id = run_id()
-        return True
 
 
 class _NotOfTasks(logging.Filter):
@@ -36,22 +38,55 @@ class _NotOfTasks(logging.Filter):
 
 
 class _OneLine(logging.Formatter):
-    """One line per event: an exception is told by its message, the file has the trace."""
+    """For the console. An exception is told by its message, the file has the trace."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = next(iter(record.getMessage().splitlines()), "")
         error = record.exc_info[1] if record.exc_info else None
         told = f": {type(error).__name__}: {error}".splitlines()[0] if error else ""
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        return f"{self.formatTime(record, '%H:%M:%S')} {level}{text}{told}"
+        return _without_secret(f"{self.formatTime(record, '%H:%M:%S')} {level}{text}{told}")
 
 
-def configure(folder: Path | None = None) -> None:
-    """Console always, and ``folder``/g5.log; task processes take the folder of their run.
+class _Lines(logging.Formatter):
+    """For the file. Every line says whose it is, those of a traceback too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = (
+            f"{_moment(record)} {record.levelname} {run_id()} "
+            f"{record.processName}[{record.process}] {record.name}: "
+        )
+        text = _without_secret(super().format(record))
+        return "\n".join(f"{head}{line}" for line in text.splitlines() or [""])
+
+
+class _Json(logging.Formatter):
+    """For the file. One object per event, on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = {
+            "time": _moment(record),
+            "level": record.levelname,
+            "run_id": run_id(),
+            "process": record.processName,
+            "pid": record.process,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            event["trace"] = self.formatException(record.exc_info)
+        texts = {k: _without_secret(v) if isinstance(v, str) else v for k, v in event.items()}
+        return json.dumps(texts, ensure_ascii=False)
+
+
+def configure(folder: Path | None = None, log_format: Format | None = None) -> None:
+    """Console always, and ``folder``/g5.log; task processes take folder and format of their run.
 
     Of Luigi's own words the console has the warnings that are not about tasks, such as a
     scheduler that does not answer.
     """
+    if log_format is not None:
+        os.environ[_FORMAT] = log_format
     if folder is None and _FOLDER in os.environ:
         folder = Path(os.environ[_FOLDER])
     handlers: dict[str, dict[str, object]] = {
@@ -68,12 +103,11 @@ def configure(folder: Path | None = None) -> None:
         os.environ[_FOLDER] = str(folder)
         handlers["file"] = {
             "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
-            "formatter": "full",
+            "formatter": os.environ.get(_FORMAT, "text"),
             "filename": str(folder / "g5.log"),
-            "maxBytes": _ROTATE_BYTES,
-            "backupCount": _KEEP_FILES,
+            "maxBytes": ROTATE_BYTES,
+            "backupCount": KEEP_FILES,
             "encoding": "utf-8",
-            "filters": ["run"],
         }
     ours = [name for name in handlers if name != "luigi"]
     luigis = [name for name in handlers if name != "console"]
@@ -81,14 +115,8 @@ def configure(folder: Path | None = None) -> None:
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "filters": {"run": {"()": _RunId}, "not_of_tasks": {"()": _NotOfTasks}},
-            "formatters": {
-                "line": {"()": _OneLine},
-                "full": {
-                    "format": "%(asctime)s %(levelname)s %(run_id)s %(processName)s[%(process)d] "
-                    "%(name)s: %(message)s"
-                },
-            },
+            "filters": {"not_of_tasks": {"()": _NotOfTasks}},
+            "formatters": {"line": {"()": _OneLine}, "text": {"()": _Lines}, "json": {"()": _Json}},
             "handlers": handlers,
             "loggers": {
                 "pipeline": {"level": "INFO", "handlers": ours, "propagate": False},
@@ -98,3 +126,14 @@ def configure(folder: Path | None = None) -> None:
             "root": {"level": "WARNING", "handlers": ours},
         }
     )
+
+
+def _moment(record: logging.LogRecord) -> str:
+    moment = dt.datetime.fromtimestamp(record.created, dt.UTC).astimezone()
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _without_secret(text: str) -> str:
+    """The API key has no business in any message; should one carry it, it stops here."""
+    secret = os.environ.get(_SECRET, "")
+    return text.replace(secret, "***") if len(secret) >= _SECRET_CHARACTERS else text

@@ -1,4 +1,7 @@
-"""Parameter types: what is malformed on the command line is one line and exit code 2."""
+"""Parameter types: what is malformed on the command line is one line and exit code 2.
+
+``read`` raises instead: a caller that knows where the text stands says so.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,23 @@ from pipeline.tasks import planning
 class Day(luigi.DateParameter):
     """A date, YYYY-MM-DD."""
 
+    def read(self, text: str) -> dt.date:
+        return _date(text)
+
     def parse(self, text: str) -> dt.date:
         with planning.reported():
-            return _date(text)
+            return self.read(text)
 
 
 class OptionalDay(luigi.Parameter["dt.date | None"]):
     """A date, YYYY-MM-DD, that may be left out; ``none`` says so."""
 
+    def read(self, text: str) -> dt.date | None:
+        return None if text == "none" else _date(text)
+
     def parse(self, text: str) -> dt.date | None:
         with planning.reported():
-            return None if text == "none" else _date(text)
+            return self.read(text)
 
     def serialize(self, value: dt.date | None) -> str:
         return "none" if value is None else value.isoformat()
@@ -36,12 +45,15 @@ class OptionalDay(luigi.Parameter["dt.date | None"]):
 class Count(luigi.IntParameter):
     """A whole number."""
 
+    def read(self, text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise UsageError(f"parameter {text!r}: expected a whole number") from None
+
     def parse(self, text: str) -> int:
         with planning.reported():
-            try:
-                return int(text)
-            except ValueError:
-                raise UsageError(f"parameter {text!r}: expected a whole number") from None
+            return self.read(text)
 
 
 class Switch(luigi.BoolParameter):
@@ -50,12 +62,15 @@ class Switch(luigi.BoolParameter):
     def __init__(self, *, default: bool, **options: Any) -> None:
         super().__init__(default=default, parsing=self.EXPLICIT_PARSING, **options)
 
+    def read(self, text: Any) -> bool:
+        try:
+            return bool(super().parse(text))
+        except ValueError:
+            raise UsageError(f"parameter {text!r}: expected true or false") from None
+
     def parse(self, text: Any) -> bool:
         with planning.reported():
-            try:
-                return bool(super().parse(text))
-            except ValueError:
-                raise UsageError(f"parameter {text!r}: expected true or false") from None
+            return self.read(text)
 
 
 def _date(text: str) -> dt.date:

@@ -37,7 +37,7 @@ from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, sweep_leftovers
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.policy import ANY_AGE
-from pipeline.tasks import config, logs, runtime
+from pipeline.tasks import config, logs, running, runtime
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import (
     fetch_calendar,
@@ -49,14 +49,17 @@ from pipeline.tasks.fetching import (
 from pipeline.tasks.plan import SnapshotRange
 
 
-def check_request(start: dt.date, end: dt.date) -> Settings:
+def check_request(start: dt.date, end: dt.date, given: Settings | None = None) -> Settings:
     """Everything that can be wrong before the first request.
+
+    Args:
+        given: settings to check instead of those of this process.
 
     Raises:
         UsageError: a setting, a date, the API key or address, the output folder.
         SchemaMismatch: the catalogue and the manifest disagree.
     """
-    settings = config.settings()
+    settings = given or config.settings()
     if end < start:
         raise UsageError(f"--end {end} is before --start {start}", "exchange the two dates")
     today = config.now().date()
@@ -139,14 +142,24 @@ def check_manifest() -> None:
     )
 
 
-def load_manifest() -> Manifest:
-    """The agreed columns.
+def manifest_path() -> Path:
+    """Where the project's own manifest is."""
+    return documents.schema_folder() / "feature_schema_manifest.json"
+
+
+def load_manifest(path: Path | None = None) -> Manifest:
+    """The agreed columns, of the project's own manifest unless a path is given.
 
     Raises:
-        MissingData, StorageError: no manifest, or one that contradicts itself.
+        MissingData, StorageError: no manifest, or a damaged one.
+        UsageError: it contradicts itself.
     """
-    path = documents.schema_folder() / "feature_schema_manifest.json"
-    return from_json(documents.read_document(path, "manifest"))
+    path = path or manifest_path()
+    document = documents.read_document(path, "manifest")
+    try:
+        return from_json(document)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.message}", error.hint) from error
 
 
 def plan_chunks(
@@ -176,13 +189,16 @@ def plan_chunks(
     return ranges
 
 
-def last_published(settings: Settings, calendar: TradingCalendar) -> dt.date:
-    """The last session for which every source of the plan is public at the moment of the run.
+def last_published(
+    settings: Settings, calendar: TradingCalendar, ago: dt.timedelta = dt.timedelta(0)
+) -> dt.date:
+    """The last session for which every source of the plan was public at the moment of the run.
 
+    ``ago`` asks for an earlier moment.
     The last session of the calendar is never one: a row is decided on the session after it.
     Matters where the plan's window cuts the calendar off in the past.
     """
-    now = np.datetime64(config.now(), "m")
+    now = np.datetime64(config.now() - ago, "m")
     published = [
         last_published_session(endpoint.publication, now, calendar)
         for endpoint in sources_of(settings)
@@ -224,9 +240,16 @@ def source_range(
         if store.why_not_complete(
             chunk.chunk_id, origin=settings.origin, first=chunk.first, last=chunk.last
         )
-    ] or chunks
-    first = min(chunk.first for chunk in due)
-    last = max(chunk.last for chunk in due)
+    ]
+    return range_over(settings, calendar, due or chunks)
+
+
+def range_over(
+    settings: Settings, calendar: TradingCalendar, chunks: Sequence[ChunkRange]
+) -> SnapshotRange:
+    """The sessions of these chunks and the warm-up in front of them."""
+    first = min(chunk.first for chunk in chunks)
+    last = max(chunk.last for chunk in chunks)
     warm = calendar.back(np.datetime64(first), catalog.warm_up_columns()).astype(object)
     return SnapshotRange(warm, last, settings.source_cache_asof, settings.source_cache_tag)
 
@@ -264,7 +287,7 @@ def hold_output(root: Path) -> None:
     global _lock  # noqa: PLW0603  (a lock lives as long as its process)
     if _lock is not None or not runtime.is_main_process():
         return
-    path = root / "run" / "build.lock"
+    path = root / running.LOCK
     with os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("a+")
@@ -282,7 +305,7 @@ def hold_output(root: Path) -> None:
     handle.flush()
     _lock = handle
     with os_errors(root / "logs"):
-        logs.configure(root / "logs")
+        logs.configure(root / "logs", config.settings().log_format)
     sweep_leftovers(root, _LEFTOVER_S, time.time())
 
 

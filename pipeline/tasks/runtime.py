@@ -16,6 +16,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+#: Environment of a run started by ``g5``: the process it must not outlive.
+RUNNER = "G5_RUNNER"
+
 _PR_SET_PDEATHSIG = 1  # prctl: signal this process gets when its parent dies
 
 
@@ -44,6 +47,9 @@ def prepare_main_process() -> None:
 
     def on_signal(signum: int, _frame: FrameType | None) -> None:
         if os.getpid() == main:
+            # A second one would only break into the orderly end that the first began.
+            for again in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(again, signal.SIG_IGN)
             # Luigi's worker would do it too, but first it waits for its scheduler's answer.
             for task_process in multiprocessing.active_children():
                 task_process.kill()
@@ -52,6 +58,8 @@ def prepare_main_process() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    if os.environ.get(RUNNER) == str(os.getppid()):
+        _end_with_parent(signal.SIGTERM)
 
 
 class TaskProcessSetup:
@@ -68,7 +76,7 @@ class TaskProcessSetup:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         parent = multiprocessing.parent_process()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _end_with_parent(signal.SIGKILL)
         if parent is not None and parent.pid != os.getppid():
             os._exit(1)  # the parent died before the request was in force
 
@@ -79,3 +87,8 @@ class TaskProcessSetup:
         trace: TracebackType | None,
     ) -> None:
         return None
+
+
+def _end_with_parent(number: signal.Signals) -> None:
+    """Have the system send this signal when the parent dies, however it dies."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)

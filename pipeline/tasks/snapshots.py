@@ -8,6 +8,7 @@ from pipeline.api.endpoints import endpoint_of
 from pipeline.storage.policy import ANY_AGE
 from pipeline.storage.snapshots import SnapshotStore, snapshot_key
 from pipeline.tasks import config, planning
+from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import fetch_snapshot
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.progress import Reporter
@@ -33,11 +34,7 @@ class FetchSource(luigi.Task):
             wanted = SnapshotRange.parse(self.snapshot)
             source = endpoint_of(self.source).source
             settings = planning.settings_of_step()
-        key = snapshot_key(source, wanted.start, wanted.end, wanted.asof, wanted.tag)
-        found = SnapshotStore(settings.data_output_dir, settings.origin).find(source, key)
-        return found is not None and (
-            self.fresh_after == ANY_AGE or found["checked_at"] >= self.fresh_after
-        )
+        return is_fetched(settings, source, wanted, self.fresh_after)
 
     def run(self) -> None:
         fetch_snapshot(
@@ -47,3 +44,10 @@ class FetchSource(luigi.Task):
             self.fresh_after,
             Reporter(self, f"{self.source}: {{done}} of {{total}} days"),
         )
+
+
+def is_fetched(settings: Settings, source: str, wanted: SnapshotRange, fresh_after: str) -> bool:
+    """True when the snapshot is there, of this origin, and was checked after ``fresh_after``."""
+    key = snapshot_key(source, wanted.start, wanted.end, wanted.asof, wanted.tag)
+    found = SnapshotStore(settings.data_output_dir, settings.origin).find(source, key)
+    return found is not None and (fresh_after == ANY_AGE or found["checked_at"] >= fresh_after)

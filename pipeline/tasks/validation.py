@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from pipeline.errors import PipelineError, SchemaMismatch
+import luigi
+
+from pipeline.errors import MissingData, PipelineError, SchemaMismatch, StorageError
+from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
 from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.gate import judge
+from pipeline.storage.gate import Checks, Verdict, judge_all
 from pipeline.tasks import config, logs, planning
 from pipeline.tasks.chunks import BuildChunk
 from pipeline.tasks.chunkset import OverChunks
+from pipeline.tasks.fetching import load_calendar
+from pipeline.tasks.parameters import Switch
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +28,16 @@ class ValidateSchema(OverChunks):
     """``validation/schema_validation.json``: every chunk against the manifest, or no merge.
 
     Complete when the report passed and judged the present builds of exactly these chunks. A
-    chunk that fails is marked ``failed_schema_mismatch``, so the next run builds it again.
+    chunk that fails is marked ``failed_schema_mismatch``, so the next run builds it again; two
+    chunks that do not fit each other stay as they are, and the run fails.
     """
+
+    verify_sha256: luigi.Parameter[bool] = Switch(
+        default=False, description="also read every file whole and compare its checksum"
+    )
+    fail_on_warning: luigi.Parameter[bool] = Switch(
+        default=False, description="also fail for what the content checks found"
+    )
 
     def requires(self) -> list[BuildChunk]:
         return self.chunks()
@@ -42,30 +58,67 @@ class ValidateSchema(OverChunks):
             report["passed"]
             and report["inputs"] == self.builds(chunks)
             and report["schema_hash"] == manifest.schema_hash
+            and (report["sha256_verified"] or not self.verify_sha256)
+            and not (self.fail_on_warning and any(c["warnings"] for c in report["chunks"]))
         )
 
     def run(self) -> None:
         store = ChunkStore(config.settings().data_output_dir)
         manifest = planning.load_manifest()
         builds = self.builds(self.chunks())
-        verdicts = [judge(store, chunk, manifest) for chunk in builds]
+        checks = Checks(keys=True, calendar=_calendar(store, builds), sha256=self.verify_sha256)
+        verdicts = judge_all(store, list(builds), manifest, checks)
         report = {
             "run_id": logs.run_id(),
             "generated_at": config.stamp(),
             "manifest_version": manifest.version,
             "schema_hash": manifest.schema_hash,
             "passed": all(verdict.passed for verdict in verdicts),
+            "sha256_verified": self.verify_sha256,
             "inputs": builds,
             "chunks": [verdict.to_json() for verdict in verdicts],
         }
         documents.write_document(self.report_path(), "validation", report)
-        failed = [verdict for verdict in verdicts if not verdict.passed]
-        for verdict in failed:
-            store.mark_schema_mismatch(verdict.chunk_id, "; ".join(verdict.issues))
+        self._act_on(store, verdicts)
+        log.info("schema gate: %d chunks agree with manifest %s", len(verdicts), manifest.version)
+
+    def _act_on(self, store: ChunkStore, verdicts: Sequence[Verdict]) -> None:
+        """Mark the chunks at fault, tell the warnings, and raise where the gate stays shut.
+
+        Raises:
+            SchemaMismatch: chunks to be built again.
+            StorageError: chunks that do not go together; or warnings that are to count.
+        """
+        for verdict in verdicts:
+            if not verdict.sound:
+                store.mark_schema_mismatch(verdict.chunk_id, "; ".join(verdict.lines()))
+        failed = [verdict for verdict in verdicts if not verdict.sound]
         if failed:
             raise SchemaMismatch(
                 f"schema gate, chunks {', '.join(verdict.chunk_id for verdict in failed)}",
-                [f"{v.chunk_id}: {issue}" for v in failed for issue in v.issues],
+                [f"{v.chunk_id}: {line}" for v in failed for line in v.lines()],
                 f"the next run builds them again; all details are in {self.report_path()}",
             )
-        log.info("schema gate: %d chunks agree with manifest %s", len(verdicts), manifest.version)
+        conflicts = [f"chunk {v.chunk_id} {line}" for v in verdicts for line in v.conflicts]
+        if conflicts:
+            raise StorageError(f"schema gate: {'; '.join(conflicts)}", "or give --start and --end")
+        warnings = [f"chunk {v.chunk_id}: {line}" for v in verdicts for line in v.warnings]
+        for line in warnings:
+            log.warning("%s", line)
+        if warnings and self.fail_on_warning:
+            raise StorageError(
+                f"schema gate: warnings about the content count ({len(warnings)}), "
+                f"first {warnings[0]}",
+                f"all are in {self.report_path()}; without fail_on_warning they do not",
+            )
+
+
+def _calendar(store: ChunkStore, chunk_ids: Collection[str]) -> TradingCalendar | None:
+    """The trading days up to the end of the chunks; None when the cache has no such calendar."""
+    statuses: list[Mapping[str, Any]] = [s for c in chunk_ids if (s := store.status(c)) is not None]
+    last = max((dt.date.fromisoformat(s["covered_to"]) for s in statuses), default=None)
+    try:
+        return load_calendar(config.settings(), last) if last else None
+    except MissingData:
+        log.warning("schema gate: no trading calendar in the cache to compare the dates with")
+        return None

@@ -91,7 +91,7 @@ def by_the_cheapest(
     endpoint, rules, ask = fetching.endpoint, fetching.rules, fetching.ask
     by_range = endpoint.query == "range"
     if files and policy.worth_listing(rules, ask, way, by_range=by_range):
-        listed = _months_on_offer(session, endpoint, rules, ask, way)
+        listed = months_on_offer(session, endpoint, rules, ask, way)
     route = policy.choose_route(rules, ask, way, by_range=by_range, listed=listed)
     log.info(
         "%s: %d days by request, %d monthly files, about %d requests",
@@ -168,9 +168,14 @@ def by_folder(fetching: Fetching, folder: Path) -> None:
         )
 
 
-def _months_on_offer(
+def months_on_offer(
     session: ApiSession, endpoint: Endpoint, rules: Rules, ask: Sequence[str], way: Way
 ) -> dict[str, BulkFile]:
+    """The monthly files the server has for the asked days of months that are over, by month.
+
+    Raises:
+        ApiError: the list did not come; where files are only one way, a refusal means none.
+    """
     closed = [date for date in ask if rules.closed(date)]
     ends = [dt.date.fromisoformat(closed[at]) for at in (0, -1)]
     try:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.api.clock import FetchCancelled, SystemClock
-from pipeline.api.limits import MemoryLedger, Pacing, RateLimiter, process_limiter
+from pipeline.api.limits import MemoryLedger, Pacing, RateLimiter, paced_s, process_limiter
 from tests.api.fakes import FakeClock
 
 PLAN = ("plan",)
@@ -219,3 +219,23 @@ def test_own_requests_are_counted_without_a_ledger_too() -> None:
     for _ in range(11):
         limiter.acquire(PLAN)
     assert clock.waits == [61.0, 61.0]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from([PLAN, BOTH, ("other",)])), max_size=6),
+    st.integers(1, 12),
+    st.integers(1, 12),
+)
+def test_the_time_foretold_is_the_time_taken(
+    batches: list[tuple[int, tuple[str, ...]]], plan_limit: int, summary_limit: int
+) -> None:
+    """As a limiter with nothing sent before it lets the last request go."""
+    limits = {"plan": plan_limit, "fins/summary": summary_limit}
+    clock = FakeClock()
+    start = clock.now()
+    limiter = RateLimiter(limits, clock=clock)
+    for count, names in batches:
+        for _ in range(count):
+            limiter.acquire(names)
+    assert paced_s(batches, limits) == pytest.approx(clock.now() - start)
+    assert paced_s(batches, {}) == 0.0

@@ -89,3 +89,63 @@ def test_a_chunk_of_two_columns_is_a_manifest_of_two(tmp_path: Path) -> None:
     assert regenerate(path, "0.1.0", "--reference-chunk", str(chunk)) == 0
     manifest = from_json(read_document(path, "manifest"))
     assert [column.name for column in manifest.columns] == ["Date", "Code"]
+
+
+def test_a_damaged_manifest_is_replaced_only_when_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stood there cannot be compared with, which is said."""
+    path = tmp_path / "manifest.json"
+    assert regenerate(path, "0.1.0") == 0
+    edited = json.loads(path.read_text()) | {"schema_hash": "0" * 16}
+    for content in (b"", b"{", json.dumps(edited).encode()):
+        path.write_bytes(content)
+        capsys.readouterr()
+        assert regenerate(path, "0.2.0") != 0
+        (line,) = capsys.readouterr().err.splitlines()
+        assert str(path) in line
+        assert "--overwrite" in line
+        assert path.read_bytes() == content
+        assert regenerate(path, "0.2.0", "--overwrite") == 0
+        assert "replaced unread" in capsys.readouterr().err
+        assert from_json(read_document(path, "manifest")).version == "0.2.0"
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (pa.schema([("Date", pa.date32()), ("x", pa.list_(pa.int8()))]), "unknown dtypes: 'x:list"),
+        (pa.schema([("Date", pa.date32()), ("a:b", pa.int8())]), "'a:b'"),
+    ],
+)
+def test_columns_that_cannot_be_agreed_on_are_refused(
+    tmp_path: Path, schema: pa.Schema, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Types readers would not agree about, and names that make the hash ambiguous."""
+    chunk = tmp_path / "chunk.parquet"
+    pq.write_table(schema.empty_table(), chunk)
+    assert regenerate(tmp_path / "m.json", "0.1.0", "--reference-chunk", str(chunk)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(chunk) in line
+    assert said in line
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_the_difference_is_told_before_and_with_both_hashes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Added, removed and retyped columns, one line each."""
+    old, new, path = (tmp_path / name for name in ("old.parquet", "new.parquet", "m.json"))
+    pq.write_table(pa.table({"a": pa.array([1.0]), "b": pa.array([1], pa.int16())}), old)
+    pq.write_table(pa.table({"b": pa.array([1], pa.int64()), "c": ["x"]}), new)
+    assert regenerate(path, "1.0.0", "--reference-chunk", str(old)) == 0
+    before = json.loads(path.read_text())["schema_hash"]
+    capsys.readouterr()
+    assert regenerate(path, "1.1.0", "--reference-chunk", str(new)) == 0
+    after = json.loads(path.read_text())["schema_hash"]
+    assert capsys.readouterr().out.splitlines()[:-1] == [
+        "+ c (String)",
+        "- a (Float64)",
+        "~ b: Int16 -> Int64",
+        f"version 1.0.0 -> 1.1.0, hash {before} -> {after}",
+    ]

@@ -139,7 +139,13 @@ def documents() -> dict[str, dict[str, Any]]:
     }
     return {
         "status": status,
-        "metadata": {"chunk_id": "2020Q1", "build_id": BUILD, **facts},
+        "metadata": {
+            "chunk_id": "2020Q1",
+            "build_id": BUILD,
+            **facts,
+            "warnings": ["more nulls than before"],
+            "last_good": {"build_id": BUILD, "rows": 2, "null_rates": {"Date": 0.0, "Code": 0.0}},
+        },
         "dataset_metadata": {
             "dataset": "ml_dataset_20200106_20200331_20240603T080000Z_full.parquet",
             **facts,
@@ -161,6 +167,7 @@ def documents() -> dict[str, dict[str, Any]]:
             "manifest_version": "1.0.0",
             "schema_hash": "2875957eecefb206",
             "passed": False,
+            "sha256_verified": True,
             "inputs": {"2020Q1": BUILD},
             "chunks": [
                 {

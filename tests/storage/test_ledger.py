@@ -68,3 +68,15 @@ def test_nothing_is_written_before_there_is_a_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     ledger.flush()
     assert SendLedger(ledger.path, clock).recent("plan") == [clock.time]
+
+
+def test_who_only_looks_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+    """Its own requests count for itself, those of others too."""
+    clock = Clock()
+    path = tmp_path / "requests.log"
+    SendLedger(path, clock).note("plan", clock.time)
+    before = path.read_bytes()
+    looking = SendLedger(path, clock, writes=False)
+    looking.note("plan", clock.time + 1.0)
+    assert looking.recent("plan") == [clock.time, clock.time + 1.0]
+    assert path.read_bytes() == before

@@ -201,6 +201,7 @@ def settings_at(root: Path, **changes: Any) -> Settings:
         "unavailable_sources": frozenset(),
         "compute_threads": 1,
         "columns_in_memory_mb": 1500,
+        "log_format": "text",
     }
     return Settings(**(fields | changes))
 
@@ -251,7 +252,7 @@ class Desk:
     def store(self, **changes: Any) -> SnapshotStore:
         return SnapshotStore(self.folder, self.settings(**changes).origin)
 
-    def _session(self, settings: Settings) -> Any:
+    def _session(self, settings: Settings, *, noted: bool = True) -> Any:
         return session_to(
             self.vendor.server.url,
             clock=FakeClock(),

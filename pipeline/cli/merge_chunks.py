@@ -1,0 +1,209 @@
+"""``g5 merge-chunks``: publish what is there as a dataset, without a Luigi run.
+
+1. The chunks of the folder, or of some years of it.
+2. What of them is fit, and what the flags make of the rest: refuse, leave out, or say so.
+3. The merge itself, which refuses different schemas and origins whatever the flags say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from pipeline.cli.check_chunks import findings
+from pipeline.errors import MissingData, SchemaMismatch, StorageError, UsageError
+from pipeline.market.periods import Period
+from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.datasets import DatasetStore
+from pipeline.storage.gate import Checks, Verdict, judge_all
+from pipeline.tasks import config, planning
+
+_HASH = re.compile(r"[0-9a-f]{16}")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``merge-chunks`` to the commands of g5."""
+    parser = subparsers.add_parser(
+        "merge-chunks",
+        help="merge the chunks that are there, without a run",
+        description="Merges the chunks of a folder and publishes the result as the latest "
+        "dataset. Chunks of different schemas or origins are never merged.",
+    )
+    parser.add_argument("--chunks-dir", type=Path, help="default: chunks/ of data_output_dir")
+    parser.add_argument("--output-dir", type=Path, help="root for the dataset (default: likewise)")
+    parser.add_argument(
+        "--filter-by-year", type=_years, metavar="YEAR,YEAR", help="only the chunks of these years"
+    )
+    parser.add_argument(
+        "--validate-schema", action="store_true", help="compare the columns with the manifest"
+    )
+    parser.add_argument(
+        "--fail-on-schema-mismatch", action="store_true",
+        help="do not merge when a chunk differs from the manifest; implies --validate-schema",
+    )  # fmt: skip
+    parser.add_argument(
+        "--require-schema-hash", type=_hash, metavar="HASH",
+        help="do not merge unless every chunk has this schema hash",
+    )  # fmt: skip
+    rest = parser.add_mutually_exclusive_group()
+    rest.add_argument(
+        "--allow-partial", action="store_true",
+        help="leave out chunks that are not complete or, with --validate-schema, differ",
+    )  # fmt: skip
+    rest.add_argument(
+        "--strict", action="store_true",
+        help="read every file whole; refuse warnings, gaps and anything else found",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Merge and say what was made; returns 0.
+
+    Raises:
+        UsageError: years that cut a chunk in two.
+        MissingData: no chunk, or some that are not complete.
+        SchemaMismatch: chunks of different schemas, or not of the wanted one.
+        StorageError: a damaged chunk, different origins, overlapping dates.
+        AlreadyRunning: a run is writing to the output root.
+    """
+    root = (args.output_dir or config.settings().data_output_dir).absolute()
+    folder = args.chunks_dir or config.settings().data_output_dir / "chunks"
+    store = ChunkStore.at(folder.absolute())
+    planning.check_output(root)
+    chosen = _chosen(store, args)
+    planning.hold_output(root)
+    dataset = DatasetStore(root).merge(store, chosen)
+    facts = dataset.metadata
+    print(f"dataset  {dataset.path}")
+    print(f"latest   {root / 'ml_dataset_latest_full.parquet'}")
+    print(f"rows     {facts['rows']}")
+    print(f"sessions {facts['output_start']} to {facts['output_end']}")
+    print(f"schema   {facts['feature_schema_hash']} (version {facts['feature_schema_version']})")
+    print(f"chunks   {', '.join(chunk['chunk_id'] for chunk in facts['chunks'])}")
+    return 0
+
+
+def of_years(chunk_ids: Sequence[str], years: Sequence[int]) -> list[str]:
+    """The chunks that lie in these years.
+
+    Raises:
+        UsageError: a chunk lies only partly in them.
+        MissingData: a year has no chunk at all.
+    """
+    covered = {chunk_id: _years_of(Period.parse(chunk_id)) for chunk_id in chunk_ids}
+    for chunk_id, held in covered.items():
+        if held & set(years) and not held <= set(years):
+            raise UsageError(
+                f"--filter-by-year {_joined(years)}: chunk {chunk_id} also holds "
+                f"{_joined(sorted(held - set(years)))}",
+                "name all years of the chunk, or none",
+            )
+    absent = sorted(set(years) - {year for held in covered.values() for year in held})
+    if absent:
+        raise MissingData(f"--filter-by-year: no chunk of {_joined(absent)}", "build it first")
+    return [chunk_id for chunk_id, held in covered.items() if held <= set(years)]
+
+
+def fit(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The chunks with nothing wrong in themselves; the others are named on standard error."""
+    for verdict in verdicts:
+        if not verdict.sound:
+            _warn(f"left out {verdict.chunk_id}: {'; '.join(findings(verdict))}")
+    return [verdict for verdict in verdicts if verdict.sound]
+
+
+def gaps(chunk_ids: Sequence[str]) -> list[str]:
+    """Months missing between chunks, one line for each gap."""
+    periods = sorted(Period.parse(chunk_id) for chunk_id in chunk_ids)
+    return [
+        f"nothing between {before.chunk_id} and {after.chunk_id}"
+        for before, after in pairwise(periods)
+        if after.first_month > before.last_month + 1
+    ]
+
+
+def _chosen(store: ChunkStore, args: argparse.Namespace) -> list[str]:
+    """What is to be merged, once the flags are content with it."""
+    if not store.folder.is_dir():
+        raise MissingData(f"{store.folder}: there is no such folder", "give it with --chunks-dir")
+    chosen = store.ids()
+    if args.filter_by_year:
+        chosen = of_years(chosen, args.filter_by_year)
+    validate = args.validate_schema or args.fail_on_schema_mismatch
+    if not (validate or args.strict or args.allow_partial or args.require_schema_hash):
+        return chosen
+    manifest = planning.load_manifest() if validate else None
+    checks = Checks(keys=args.strict, sha256=args.strict)
+    verdicts = judge_all(store, chosen, manifest, checks)
+    if args.fail_on_schema_mismatch:
+        _refuse_mismatch(verdicts)
+    if args.strict:
+        _refuse_anything(verdicts)
+    if args.allow_partial:
+        verdicts = fit(verdicts)
+        if not verdicts:
+            raise MissingData(f"merge: no chunk in {store.folder} is fit", "build them first")
+    if args.require_schema_hash:
+        _refuse_other_hash(verdicts, args.require_schema_hash)
+    for verdict in verdicts:
+        if verdict.violations:
+            _warn(f"{verdict.chunk_id} differs from the manifest: {'; '.join(findings(verdict))}")
+    return [verdict.chunk_id for verdict in verdicts]
+
+
+def _refuse_mismatch(verdicts: Sequence[Verdict]) -> None:
+    lines = [f"{v.chunk_id}: {line}" for v in verdicts for line in v.violations.lines()]
+    if lines:
+        raise SchemaMismatch(
+            "merge: chunks against the manifest", lines, "see g5 check-chunks --validate-schema"
+        )
+
+
+def _refuse_anything(verdicts: Sequence[Verdict]) -> None:
+    lines = [f"{v.chunk_id}: {line}" for v in verdicts for line in (*v.lines(), *v.warnings)]
+    lines += gaps([verdict.chunk_id for verdict in verdicts])
+    if lines:
+        more = f"; and {len(lines) - 5} more" if len(lines) > 5 else ""
+        raise StorageError(
+            f"merge --strict: {len(lines)} findings: {'; '.join(lines[:5])}{more}",
+            "see g5 check-chunks --validate-schema",
+        )
+
+
+def _refuse_other_hash(verdicts: Sequence[Verdict], wanted: str) -> None:
+    lines = [f"{v.chunk_id}: {v.schema_hash}" for v in verdicts if v.schema_hash != wanted]
+    if lines:
+        raise SchemaMismatch(
+            f"merge: --require-schema-hash {wanted}", lines,
+            "rebuild these chunks, or choose others with --filter-by-year",
+        )  # fmt: skip
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"g5 merge-chunks: warning: {text}\n")
+
+
+def _years_of(period: Period) -> set[int]:
+    return set(range(period.first_day.year, period.last_day.year + 1))
+
+
+def _joined(years: Sequence[int]) -> str:
+    return ",".join(map(str, years))
+
+
+def _years(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"[12][0-9]{3}", part) for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected years such as 2020,2021")
+    return sorted({int(part) for part in parts})
+
+
+def _hash(text: str) -> str:
+    if not _HASH.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 16 hexadecimal digits")
+    return text

@@ -1,0 +1,74 @@
+"""What the documents of a chunk say about a finished build."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.manifest import columns_of
+from pipeline.storage.content import good_build, null_rate_warnings
+from pipeline.storage.parquet import Contents, file_sha256
+
+if TYPE_CHECKING:
+    from pipeline.storage.chunks import BuildOrder
+
+Document = dict[str, Any]
+
+
+def facts_of(parquet: Path, contents: Contents) -> Document:
+    """What the status says about a finished file."""
+    return {
+        "output_start": contents.first.isoformat() if contents.first else None,
+        "output_end": contents.last.isoformat() if contents.last else None,
+        "rows": contents.rows,
+        "parquet_bytes": parquet.stat().st_size,
+        "parquet_sha256": file_sha256(parquet),
+    }
+
+
+def metadata_of(
+    order: BuildOrder, status: Mapping[str, Any], contents: Contents, now: str
+) -> Document:
+    """Metadata of a finished build; nothing is said yet about its content."""
+    columns = columns_of(order.schema)
+    sources = defaultdict(list)
+    for entry in order.inputs:
+        sources[entry.source].append({"key": entry.key, "sha256": entry.sha256})
+    return {
+        "chunk_id": status["chunk_id"],
+        "build_id": status["build_id"],
+        "origin": status["origin"],
+        "input_start": order.input_start.isoformat(),
+        "input_end": order.input_end.isoformat(),
+        "output_start": status["output_start"],
+        "output_end": status["output_end"],
+        "rows": status["rows"],
+        "columns": [column.name for column in columns],
+        "dtypes": {column.name: column.dtype for column in columns},
+        "feature_schema_hash": status["schema_hash"],
+        "feature_schema_version": status["schema_version"],
+        "dataset_hash": status["parquet_sha256"],
+        "generated_at": now,
+        "null_rates": dict(contents.null_rates),
+        "sources": dict(sources),
+        "unavailable": list(order.unavailable),
+    }
+
+
+def with_content(
+    metadata: Document, warnings: list[str], earlier: Mapping[str, Any] | None
+) -> Document:
+    """The metadata with what was found in the content.
+
+    Args:
+        metadata: of the present build.
+        warnings: found in its values and rows.
+        earlier: metadata of the build before it, if there is one.
+    """
+    good = good_build(earlier)
+    rises = null_rate_warnings(metadata, good)
+    fields = ("build_id", "rows", "null_rates")
+    last_good = {field: good[field] for field in fields} if rises and good else None
+    return {**metadata, "warnings": [*warnings, *rises], "last_good": last_good}

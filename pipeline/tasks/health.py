@@ -1,0 +1,270 @@
+"""Is all well? Checks for every five minutes, which find something or say nothing.
+
+They only look: no lock is taken, nothing is written, the API is not asked. A run in progress is
+no finding, and what it has just replaced under the eyes of a check is looked at again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import psutil
+
+from pipeline.api.plans import window
+from pipeline.errors import MissingData, PipelineError, SchemaMismatch, UsageError
+from pipeline.market.sessions import TradingCalendar
+from pipeline.storage.chunks import ChunkStore, utc_now
+from pipeline.storage.datasets import DatasetStore
+from pipeline.storage.gate import Checks, Gate, Verdict, compared
+from pipeline.storage.pidfile import pid_files
+from pipeline.storage.snapshots import SnapshotStore
+from pipeline.tasks import config, planning
+from pipeline.tasks.config import Settings
+from pipeline.tasks.fetching import CALENDAR
+from pipeline.tasks.runner import configured_scheduler
+
+LATE_AFTER = dt.timedelta(hours=12)  # published at night, built in the morning, late by afternoon
+
+_STALE = dt.timedelta(hours=6)  # the longest a chunk may be under way
+_SPARE_BYTES = 2**30
+_CLOCK_S = 60.0  # a process's start is told from the boot and may drift from the time of day
+_ANSWER_S = 3.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes:
+        check: which check found it.
+        subject: what it is about, such as a chunk.
+        text: what is wrong and what to do.
+    """
+
+    check: str
+    subject: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.subject}: {self.text}"
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is checked.
+
+    Attributes:
+        late_after: how long after its publication a session may be missing.
+        scheduler_url: of luigid; None: the one the configuration names, if any.
+    """
+
+    settings: Settings
+    late_after: dt.timedelta = LATE_AFTER
+    scheduler_url: str | None = None
+
+    @property
+    def store(self) -> ChunkStore:
+        return ChunkStore(self.settings.data_output_dir)
+
+
+def findings(question: Question) -> list[Finding]:
+    """Everything that is not well, in the order of the checks."""
+    found = []
+    for check in CHECKS:
+        try:
+            found += list(check(question))
+        except PipelineError as error:
+            found.append(Finding(check.__name__, "cannot be checked", str(error)))
+    return found
+
+
+def manifest(_question: Question) -> Iterator[Finding]:
+    """Code and manifest name the same columns."""
+    try:
+        planning.check_manifest()
+    except SchemaMismatch as error:
+        yield Finding("manifest", "schema/feature_schema_manifest.json", str(error))
+
+
+def output(question: Question) -> Iterator[Finding]:
+    """The output root can be written, and the next dataset has room in it."""
+    root = question.settings.data_output_dir
+    try:
+        planning.check_output(root)
+    except UsageError as error:
+        yield Finding("output", str(root), str(error))
+        return
+    if not root.exists():
+        return
+    needed, free = _room(question), shutil.disk_usage(root).free
+    if free < needed:
+        yield Finding(
+            "output", str(root), f"{free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed for the "
+            "next dataset; free some space, g5 cache prune may help",
+        )  # fmt: skip
+
+
+def schema(question: Question) -> Iterator[Finding]:
+    """Every completed chunk agrees with the manifest, with its records and with the others."""
+    store = question.store
+    gate = Gate(store, planning.load_manifest(), Checks())
+    verdicts = [verdict for chunk in store.ids() if (verdict := _judge(store, gate, chunk))]
+    for verdict in compared(verdicts):
+        lines = verdict.lines()
+        if lines:
+            more = f" (and {len(lines) - 1} more: g5 check-chunks)" if len(lines) > 1 else ""
+            yield Finding("schema", verdict.chunk_id, f"{lines[0]}{more}")
+
+
+def runs(question: Question) -> Iterator[Finding]:
+    """No build has failed, was left unfinished or goes on for ever; no pid file without a run."""
+    store, now = question.store, utc_now()
+    for chunk_id in store.ids():
+        status = store.status(chunk_id)
+        if status is None:
+            yield Finding("runs", chunk_id, store.status_problem(chunk_id) or "no status")
+        elif status["state"].startswith("failed"):
+            error = status["error"]
+            text = " ".join(f"{status['state']}: {error['message']}".split())
+            yield Finding("runs", chunk_id, f"{text}; the next run builds it again")
+        elif status["state"] == "building" and (why := why_unfinished(status, now)):
+            yield Finding("runs", chunk_id, why)
+    for file in pid_files(question.settings.data_output_dir / "run"):
+        if file.exists() and file.process() is None:
+            yield Finding(
+                "runs", file.name, f"{file.path} names a process that is gone: the run was killed; "
+                f"run it again, or clear the file with g5 stop {file.name}",
+            )  # fmt: skip
+
+
+def freshness(question: Question) -> Iterator[Finding]:
+    """The dataset has every session that was published a while ago, without a hole."""
+    settings = question.settings
+    latest = DatasetStore(settings.data_output_dir).latest()
+    if latest is None:
+        yield Finding(
+            "freshness", str(settings.data_output_dir), "no dataset; run g5 run production"
+        )
+        return
+    calendar, reach = _calendar(settings)
+    today = min(config.now().date(), window(settings.plan, config.now().date())[1])
+    if str(today) > reach:
+        yield Finding(
+            "freshness", "trading calendar", f"that of the cache ends on {reach}; run g5 daily"
+        )
+        return
+    published = planning.last_published(settings, calendar, question.late_after)
+    last = latest.metadata["output_end"]
+    if last < str(published):
+        yield Finding(
+            "freshness", latest.path.name, f"ends on {last}, {published} was published more than "
+            f"{question.late_after / dt.timedelta(hours=1):g} h ago; run g5 daily",
+        )  # fmt: skip
+    yield from _holes(latest.metadata["chunks"], calendar)
+
+
+def luigid(question: Question) -> Iterator[Finding]:
+    """The central scheduler answers, if there is to be one."""
+    url = question.scheduler_url or configured_scheduler()
+    if url is None:
+        return
+    try:
+        request = urllib.request.Request(url, method="HEAD")  # noqa: S310  (as configured)
+        with urllib.request.urlopen(request, timeout=_ANSWER_S):  # noqa: S310
+            pass
+    except urllib.error.HTTPError as error:
+        error.close()  # it answers, whatever it thinks of the question
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        yield Finding("luigid", url, f"does not answer: {reason}; start luigid")
+
+
+Check = Callable[[Question], Iterator[Finding]]
+CHECKS: tuple[Check, ...] = (manifest, output, schema, runs, freshness, luigid)
+
+
+def why_unfinished(status: Mapping[str, Any], now: dt.datetime) -> str | None:
+    """What is wrong with a build that is under way; None when nothing is.
+
+    Args:
+        status: with state ``building``.
+        now: with its offset.
+    """
+    began = dt.datetime.fromisoformat(status["started_at"])
+    since = f"building since {status['started_at']}"
+    if status["host"] == socket.gethostname() and not _lives(status["pid"], began):
+        return f"{since} by pid {status['pid']}, which is gone; the next run builds it again"
+    if now - began > _STALE:
+        return f"{since} by pid {status['pid']} on {status['host']}; look at it, or stop the run"
+    return None
+
+
+def _judge(store: ChunkStore, gate: Gate, chunk_id: str) -> Verdict | None:
+    """The verdict on a completed chunk; None for any other, and for one that is being replaced."""
+    before = store.status(chunk_id)
+    if before is None or before["state"] != "completed":
+        return None  # ``runs`` has a word on those
+    verdict = gate.judge(chunk_id)
+    if verdict.passed or store.status(chunk_id) == before:
+        return verdict
+    return None
+
+
+def _room(question: Question) -> int:
+    """Bytes a merge needs beside what is there, and the largest chunk with it."""
+    store = question.store
+    sizes = [store.parquet_bytes(chunk_id) or 0 for chunk_id in store.ids()]
+    return sum(sizes) + max(sizes, default=0) + _SPARE_BYTES
+
+
+def _calendar(settings: Settings) -> tuple[TradingCalendar, str]:
+    """The calendar of the cache and the day it ends on.
+
+    Raises:
+        MissingData: there is none.
+    """
+    store = SnapshotStore(settings.data_output_dir, settings.origin)
+    snapshot = store.newest(CALENDAR)
+    if snapshot is None:
+        raise MissingData(f"no trading calendar in {store.root}", "run g5 daily")
+    return TradingCalendar.from_table(store.read(snapshot)), str(snapshot["end"])
+
+
+def _holes(chunks: list[Mapping[str, Any]], calendar: TradingCalendar) -> Iterator[Finding]:
+    """No session may lie between the end of a chunk and the beginning of the next."""
+    day = dt.timedelta(days=1)
+    filled = [chunk for chunk in chunks if chunk["output_end"]]
+    for before, after in pairwise(filled):
+        first, last = (
+            dt.date.fromisoformat(text) for text in (before["output_end"], after["output_start"])
+        )
+        lost = calendar.between(np.datetime64(first + day), np.datetime64(last - day))
+        if lost.size:
+            yield Finding(
+                "freshness", before["chunk_id"], f"{lost.size} sessions from {lost[0]} on are in "
+                f"neither this chunk nor {after['chunk_id']}; run g5 run production",
+            )  # fmt: skip
+
+
+def _lives(pid: int, began: dt.datetime) -> bool:
+    """True when this very process lives: one that started after the build began is another."""
+    try:
+        process = psutil.Process(pid)
+        alive: bool = process.status() != psutil.STATUS_ZOMBIE
+        return alive and process.create_time() <= began.timestamp() + _CLOCK_S
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True

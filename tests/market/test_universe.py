@@ -1,0 +1,43 @@
+"""Specification of the number of rows a session must have."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.market.universe import members_by_session
+
+DAY = dt.date(2024, 3, 1)
+SESSIONS = np.array(["2024-03-01", "2024-03-04"], dtype="datetime64[D]")
+
+
+def listed(*records: tuple[dt.date, str, str, str | None]) -> pa.Table:
+    dates, codes, markets, industries = zip(*records, strict=True)
+    return pa.table(
+        {"Date": pa.array(dates, pa.date32()), "Code": codes, "Mkt": markets,
+         "S33": pa.array(industries, pa.string())}
+    )  # fmt: skip
+
+
+def test_ordinary_shares_of_the_three_tiers_count() -> None:
+    """Not preferred shares, funds, the PRO market or issues without an industry; each code once."""
+    table = listed(
+        (DAY, "13010", "0111", "0050"),
+        (DAY, "13010", "0111", "0050"),
+        (DAY, "130A0", "0113", "5250"),
+        (DAY, "25935", "0111", "3100"),  # preferred shares
+        (DAY, "13050", "0109", "9999"),  # a fund
+        (DAY, "93290", "0105", "9050"),  # PRO market
+        (DAY, "99990", "0112", "9999"),
+        (DAY, "99980", "0112", None),
+        (dt.date(2024, 3, 2), "13010", "0111", "0050"),  # no session
+    )
+    assert members_by_session(table, SESSIONS) == {DAY: 2, dt.date(2024, 3, 4): 0}
+
+
+def test_without_records_nobody_counts() -> None:
+    """Every session is answered for."""
+    empty = listed((DAY, "13010", "0111", "0050")).slice(0, 0)
+    assert set(members_by_session(empty, SESSIONS).values()) == {0}
