@@ -15,7 +15,12 @@ from pipeline import cli
 NOBODY = "http://127.0.0.1:9/v2"
 
 
-def g5(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+G5 = str(Path(sys.executable).with_name("g5"))
+
+
+def g5(
+    folder: Path, *words: str, program: str = G5, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """The command in an empty folder, with a key nobody asks for."""
     inherited = {
         name: value
@@ -24,7 +29,7 @@ def g5(folder: Path, *words: str, **environment: str) -> subprocess.CompletedPro
     }
     ours = {"JQUANTS_API_BASE": NOBODY, "JQUANTS_API_KEY": "k", "G5_NOW": "2024-06-29T09:00"}
     return subprocess.run(
-        [str(Path(sys.executable).with_name("g5")), *words],
+        [program, *words],
         cwd=folder,
         env=inherited | ours | environment,
         capture_output=True,

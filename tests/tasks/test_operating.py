@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from pipeline.storage.pidfile import PidFile
-from pipeline.tasks import background
+from pipeline.tasks import background, running
 from tests.tasks.commands import EVERYTHING, NOBODY, Home, assert_gone, rewrite, until
 from tests.tasks.conftest import RANGE
 
@@ -167,7 +167,7 @@ def test_the_daily_update_grows_the_newest_chunk_and_then_rests(
     assert late.code == 1
     assert "ends on 2024-04-12, 2024-04-18 was published more than 12 h ago" in late.out
     with home.start("BuildAll", *FAR) as run:
-        until(lambda: f"pid {run.pid}" in (home.root / "run/build.lock").read_text())
+        until(lambda: running.holder(home.root) == run.pid)
         code, _, told = patient(home, "daily")
         assert code == 10
         assert told[-1].endswith("ended with exit code 10 (another run is writing)")
