@@ -1,29 +1,67 @@
-"""Where the time of one chunk build goes: ``BuildChunk.run`` with stopwatches in this process."""
+"""Where the time of one chunk build goes: ``BuildChunk.run`` with stopwatches in this process.
+
+Stages are told in seconds of the clock. Families run several at a time, so theirs are shares of
+processor time.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 from unittest import mock
 
+import pyarrow as pa
+
 from pipeline.features import chunk, matrix
 from pipeline.features.catalog import FAMILIES
 from pipeline.market.data import Market
+from pipeline.storage.content import ChunkWriter
 from pipeline.storage.parquet import RowGroupWriter
 from pipeline.storage.snapshots import SnapshotStore
 from pipeline.tasks import BuildChunk
 
+_READ, _ASSEMBLE, _BASE = "read snapshots", "assemble arrays", "base columns"
+_ROWS, _ENCODE, _CHECK = "transforms, Arrow columns", "encode Parquet", "look at the values"
+_STAGES = (
+    (_READ, SnapshotStore, "read"),
+    (_ASSEMBLE, chunk, "assemble"),
+    (_BASE, matrix, "base_values"),
+    (_ROWS, matrix, "rows"),
+    (_ENCODE, RowGroupWriter, "write"),
+    (_CHECK, ChunkWriter, "write"),
+)
 
-class Stopwatches:
-    """Seconds by stage. Calls of one stage may come from several threads."""
 
-    def __init__(self) -> None:
+@dataclass(frozen=True)
+class Stages:
+    """One build.
+
+    Attributes:
+        lines: a line per stage with its seconds and share, families below the base columns.
+        market: the arrays the features were computed from.
+        rows: the rows of the newest month.
+    """
+
+    lines: list[str]
+    market: Market
+    rows: pa.Table
+
+
+class _Stopwatches:
+    """Seconds by stage, and what the last call of it gave where that is wanted.
+
+    Calls of one stage may come from several threads.
+    """
+
+    def __init__(self, *wanted: str) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        self.market: Market | None = None
+        self.results: dict[str, Any] = {}
+        self._wanted = wanted
         self._lock = threading.Lock()
 
     def timed(
@@ -38,33 +76,21 @@ class Stopwatches:
             taken = clock() - began
             with self._lock:
                 self.seconds[stage] += taken
-            if isinstance(result, Market):
-                self.market = result
+            if stage in self._wanted:
+                self.results[stage] = result
             return result
 
         return call
 
 
-def run(task: BuildChunk) -> tuple[list[str], Market]:
-    """Build the chunk once more.
-
-    Returns:
-        A line per stage with its seconds and share of the wall time, families by their share of
-        processor time; and the arrays the features were computed from.
-    """
-    watches = Stopwatches()
-    stages = (
-        ("read snapshots", SnapshotStore, "read"),
-        ("assemble arrays", chunk, "assemble"),
-        ("base columns", matrix, "base_values"),
-        ("transforms, Arrow columns", matrix, "rows"),
-        ("encode Parquet", RowGroupWriter, "write"),
-    )
+def run(task: BuildChunk) -> Stages:
+    """Build the chunk once more."""
+    watches = _Stopwatches(_ASSEMBLE, _ROWS)
     patches = [
         mock.patch.object(
             owner, name, watches.timed(stage, getattr(owner, name), time.perf_counter)
         )
-        for stage, owner, name in stages
+        for stage, owner, name in _STAGES
     ] + [
         mock.patch.object(
             family, "compute", watches.timed(_name(family), family.compute, time.thread_time)
@@ -79,23 +105,28 @@ def run(task: BuildChunk) -> tuple[list[str], Market]:
     finally:
         mock.patch.stopall()
     total = time.perf_counter() - began
-    assert watches.market is not None
-    return _lines(watches.seconds, [stage for stage, *_ in stages], total), watches.market
+    watches.seconds[_CHECK] -= watches.seconds[_ENCODE]  # which it calls
+    return Stages(_lines(watches.seconds, total), *(watches.results[k] for k in (_ASSEMBLE, _ROWS)))
 
 
-def _lines(seconds: dict[str, float], stages: list[str], total: float) -> list[str]:
-    families = {_name(family): seconds[_name(family)] for family in FAMILIES}
+def _lines(seconds: Mapping[str, float], total: float) -> list[str]:
+    stages = [stage for stage, *_ in _STAGES]
     lines = []
     for stage in stages:
         lines.append(_line(stage, seconds[stage], total))
-        if stage == "base columns":
-            busy = sum(families.values())
-            lines += [
-                f"    {name:<24}{100 * spent / busy:5.1f} % of {busy:.1f} s of processor time"
-                for name, spent in families.items()
-            ]
+        if stage == _BASE:
+            lines += _family_lines({_name(family): seconds[_name(family)] for family in FAMILIES})
     rest = total - sum(seconds[stage] for stage in stages)
     return [*lines, _line("checksum, commit, rest", rest, total), _line("whole run", total, total)]
+
+
+def _family_lines(families: Mapping[str, float]) -> list[str]:
+    """The most expensive first."""
+    busy = sum(families.values())
+    return [
+        f"    {name:<24}{100 * spent / busy:5.1f} % of {busy:.1f} s of processor time"
+        for name, spent in sorted(families.items(), key=lambda item: -item[1])
+    ]
 
 
 def _line(stage: str, spent: float, total: float) -> str:

@@ -11,9 +11,16 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or "luigi" in sys.modules:
-    from pipeline.tasks import BuildAll, BuildChunk, FetchSource, MergeChunks, ValidateSchema
+    from pipeline.tasks import (
+        BuildAll,
+        BuildChunk,
+        BuildLabels,
+        FetchSource,
+        MergeChunks,
+        ValidateSchema,
+    )
 
-__all__ = ["BuildAll", "BuildChunk", "FetchSource", "MergeChunks", "ValidateSchema"]
+__all__ = ["BuildAll", "BuildChunk", "BuildLabels", "FetchSource", "MergeChunks", "ValidateSchema"]
 
 
 def __getattr__(name: str) -> object:

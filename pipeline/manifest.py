@@ -22,6 +22,7 @@ Role = Literal["key", "feature", "label"]
 
 HASH_STRATEGY = "sha256_ordered_v1"
 KEYS = ("Date", "Code")
+LABEL_PREFIX = "label_"  # names of labels, and of nothing else
 
 # Names of our own entries in the metadata of an Arrow schema and its fields.
 HASH_ENTRY = b"g5.schema_hash"
@@ -205,6 +206,15 @@ def dtype_name(dtype: pa.DataType) -> str:
     return str(dtype)
 
 
+def labels_among(columns: Iterable[Column]) -> tuple[str, ...]:
+    """Names of the columns that are labels, by their role or by their name.
+
+    A label knows the future of its row. Its role may have been lost on the way through another
+    program, and a name alone proves nothing, so either is enough.
+    """
+    return tuple(c.name for c in columns if c.role == "label" or c.name.startswith(LABEL_PREFIX))
+
+
 def columns_of(schema: pa.Schema) -> tuple[Column, ...]:
     """The columns of a file; a field without role metadata has the role its name suggests."""
     return tuple(
@@ -333,6 +343,7 @@ def _contradictions(manifest: Manifest, document: Mapping[str, Any]) -> list[str
     problems += _listed(
         "unknown dtypes", [f"{c.name}:{c.dtype}" for c in manifest.columns if c.dtype not in DTYPES]
     )
+    problems += _listed("labels, which are never inputs", labels_among(manifest.columns))
     problems += _listed(
         "unknown roles",
         [f"{c.name}:{c.role}" for c in manifest.columns if c.role not in get_args(Role)],
@@ -375,4 +386,6 @@ def _role_of(field: pa.Field[Any]) -> Role:
 
 
 def _default_role(name: str) -> Role:
-    return "key" if name in KEYS else "feature"
+    if name in KEYS:
+        return "key"
+    return "label" if name.startswith(LABEL_PREFIX) else "feature"

@@ -1,47 +1,36 @@
-"""The ``g5`` command: one module per subcommand, each with ``add_parser`` and ``run``."""
+"""The ``g5`` command: one module per subcommand, each with ``add_parser`` and ``run``.
+
+Only the module of the command asked for is loaded: those that check every few minutes should not
+wait for the simulator.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from pipeline.cli import (
-    audit,
-    cache,
-    check_chunks,
-    daily,
-    demo,
-    dictionary,
-    health,
-    manifest,
-    merge_chunks,
-    plan,
-    rebuild,
-    run,
-    sim,
-    status,
-    stop,
-)
 from pipeline.errors import PipelineError
 
-_COMMANDS = (
-    sim,
-    demo,
-    manifest,
-    dictionary,
-    cache,
-    audit,
-    plan,
-    status,
-    rebuild,
-    check_chunks,
-    merge_chunks,
-    run,
-    stop,
-    daily,
-    health,
-)
+# Command -> module, in the order of the help.
+_COMMANDS = {
+    "sim": "sim",
+    "demo": "demo",
+    "regenerate-manifest": "manifest",
+    "dictionary": "dictionary",
+    "cache": "cache",
+    "audit": "audit",
+    "plan": "plan",
+    "status": "status",
+    "rebuild": "rebuild",
+    "check-chunks": "check_chunks",
+    "merge-chunks": "merge_chunks",
+    "run": "run",
+    "stop": "stop",
+    "daily": "daily",
+    "health": "health",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,9 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="g5", description="Point-in-time dataset pipeline for Tokyo stocks"
     )
     subparsers = parser.add_subparsers(dest="command", required=True)
-    for command in _COMMANDS:
-        command.add_parser(subparsers)
-    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    asked = words[0] if words else ""
+    for module in [_COMMANDS[asked]] if asked in _COMMANDS else _COMMANDS.values():
+        import_module(f"pipeline.cli.{module}").add_parser(subparsers)
+    args = parser.parse_args(words)
     try:
         code: int = args.run(args)
     except PipelineError as error:

@@ -18,7 +18,7 @@ from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.gate import Checks, Verdict, judge_all
 from pipeline.tasks import config, planning
 
-_NAMED = 20  # columns named in one line
+_NAMED = 20  # columns or chunks named in one line
 _CELL = 60  # characters of one issue in the table
 
 
@@ -132,8 +132,7 @@ def findings(verdict: Verdict) -> list[str]:
     lines = []
     for kind, names in kinds.items():
         if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            lines.append(f"{kind} ({len(names)}): {', '.join(names[:_NAMED])}{more}")
+            lines.append(f"{kind} ({len(names)}): {_some(names)}")
     return [*lines, *verdict.issues, *verdict.conflicts]
 
 
@@ -174,13 +173,13 @@ def _lines(report: _Report) -> Iterator[str]:
 def _closing(report: _Report) -> str:
     total = len(report.verdicts)
     if not report.passed:
-        named = f": {', '.join(report.failed)}" if report.failed else ": warnings count"
-        return f"[FAIL] {len(report.failed)} of {total} chunks have findings{named}"
+        named = _some(report.failed) if report.failed else "warnings count"
+        return f"[FAIL] {len(report.failed)} of {total} chunks have findings: {named}"
     mismatched = [v.chunk_id for v in report.verdicts if v.violations]
     if mismatched:
         return (
             f"[WARN] {len(mismatched)} of {total} chunks differ from the manifest, which does "
-            f"not count (--no-fail-on-schema): {', '.join(mismatched)}"
+            f"not count (--no-fail-on-schema): {_some(mismatched)}"
         )
     if report.manifest is None:
         return f"[OK] All {total} chunks are complete; schema not validated"
@@ -233,6 +232,11 @@ def _document(report: _Report) -> dict[str, Any]:
 def _strays(folder: Path, ids: Sequence[str]) -> list[str]:
     names = (entry.name for entry in folder.iterdir())
     return sorted(name for name in names if name not in ids and not name.startswith("."))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _marks() -> tuple[str, str]:

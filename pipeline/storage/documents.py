@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 Kind = Literal[
-    "status", "metadata", "dataset_metadata", "manifest", "validation", "snapshot", "rebuild"
+    "status",
+    "metadata",
+    "dataset_metadata",
+    "manifest",
+    "validation",
+    "snapshot",
+    "rebuild",
+    "labels",
+    "view",
 ]
 
 _SHOWN = 5  # violations named in one message
@@ -36,6 +44,8 @@ _REMEDY: dict[str, str] = {
     "validation": "delete it; the next run validates again",
     "snapshot": "delete it; the next run lists or fetches its parts again",
     "rebuild": "delete it or request the rebuild again: g5 rebuild",
+    "labels": "delete it; the next BuildLabels makes all labels anew",
+    "view": "delete it; the next BuildLabels --joined-view writes the view again",
 }
 
 

@@ -1,7 +1,8 @@
 """The gate's judgement of chunks: each against the manifest and its own records, all together.
 
 1. The status: there, readable, ``completed``.
-2. The footer of the file: columns against the manifest; rows, dates and size against the status.
+2. The footer of the file: columns against the manifest, no label among them; rows, dates and size
+   against the status.
 3. The metadata: those of the build the status commits. Their warnings are passed on.
 4. On request, page by page: order and uniqueness of the keys, dates on the trading calendar, and
    the checksum of the file.
@@ -29,7 +30,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import PipelineError, StorageError
-from pipeline.manifest import KEYS, Column, Manifest, Violations, check, columns_of, schema_hash
+from pipeline.manifest import (
+    KEYS,
+    Column,
+    Manifest,
+    Violations,
+    check,
+    columns_of,
+    labels_among,
+    schema_hash,
+)
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.parquet import CODE, DATE, KeyOrder, file_sha256
@@ -134,7 +144,7 @@ class Gate:
         self._store = store
         self._manifest = manifest
         self._checks = checks
-        self._known: tuple[pa.Schema, str, Violations] | None = None
+        self._known: tuple[pq.FileMetaData, str, Violations, tuple[str, ...]] | None = None
 
     def judge(self, chunk_id: str) -> Verdict:
         """Everything that can be said of one chunk.
@@ -160,7 +170,7 @@ class Gate:
         path = self._store.parquet_path(verdict.chunk_id)
         try:
             footer = pq.read_metadata(path)
-            found, violations = self._shape(footer.schema.to_arrow_schema())
+            found, violations, labels = self._shape(footer)
         except (OSError, pa.ArrowException) as error:
             return replace(verdict, issues=(*verdict.issues, _unreadable(error)))
         first, last = _date_range(footer)
@@ -171,6 +181,7 @@ class Gate:
             last=last,
             schema_hash=found,
             violations=violations,
+            issues=(*verdict.issues, *labels),
         )
         if verdict.state != "completed":
             return verdict
@@ -178,13 +189,14 @@ class Gate:
         problems, warnings = self._metadata(verdict.chunk_id, status)
         return replace(verdict, issues=(*verdict.issues, *issues, *problems), warnings=warnings)
 
-    def _shape(self, schema: pa.Schema) -> tuple[str, Violations]:
-        """Hash of the columns, and how they differ from the manifest."""
+    def _shape(self, footer: pq.FileMetaData) -> tuple[str, Violations, tuple[str, ...]]:
+        """Hash of the columns, how they differ from the manifest, and the labels among them."""
         known = self._known
-        if known is None or not schema.equals(known[0], check_metadata=True):
-            columns: tuple[Column, ...] = columns_of(schema)
+        if known is None or not _same_columns(footer, known[0]):
+            columns: tuple[Column, ...] = columns_of(footer.schema.to_arrow_schema())
             violations = check(columns, self._manifest) if self._manifest else Violations()
-            known = self._known = schema, schema_hash(columns), violations
+            labels = tuple(_label_issues(columns))
+            known = self._known = footer, schema_hash(columns), violations, labels
         return known[1:]
 
     def _file_issues(self, verdict: Verdict, status: Mapping[str, Any]) -> Iterator[str]:
@@ -264,6 +276,14 @@ def _state_issues(status: Mapping[str, Any]) -> list[str]:
     return [f"{status['state']}: {status['error']['message']}"]
 
 
+def _label_issues(columns: Sequence[Column]) -> Iterator[str]:
+    """Labels know the future of their row: refused whatever a manifest says."""
+    if names := labels_among(columns):
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        shown = ", ".join(map(repr, names[:5]))
+        yield f"holds labels, which are never inputs: {shown}{more}"
+
+
 def _against_status(verdict: Verdict, status: Mapping[str, Any], size: int) -> Iterator[str]:
     """The file must be the one the status speaks of."""
     if size != status["parquet_bytes"]:
@@ -279,6 +299,11 @@ def _against_status(verdict: Verdict, status: Mapping[str, Any], size: int) -> I
     covered = (status["covered_from"], status["covered_to"])
     if first is not None and not covered[0] <= str(first) <= str(last) <= covered[1]:
         yield f"dates {first} to {last}, outside the declared {covered[0]} to {covered[1]}"
+
+
+def _same_columns(one: pq.FileMetaData, other: pq.FileMetaData) -> bool:
+    """Whether two footers make one Arrow schema; making it takes longer than comparing them."""
+    return bool(one.schema.equals(other.schema) and one.metadata == other.metadata)
 
 
 def _date_range(footer: pq.FileMetaData) -> tuple[dt.date | None, dt.date | None]:

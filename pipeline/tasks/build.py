@@ -1,4 +1,4 @@
-"""BuildAll: the whole way from the API to the published dataset."""
+"""BuildAll: the whole way from the API to the published dataset and its labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import luigi
 
 from pipeline.market.periods import ChunkRange
 from pipeline.tasks import planning, runtime
-from pipeline.tasks.dataset import MergeChunks
+from pipeline.tasks.labels import BuildLabels
 from pipeline.tasks.parameters import Count, Day, Switch
 from pipeline.tasks.rebuild import request_once
 
@@ -17,11 +17,12 @@ log = logging.getLogger(__name__)
 
 
 class BuildAll(luigi.WrapperTask):
-    """Fetch, build, validate and merge the sessions of [start, end] whose data are published.
+    """Fetch, build, validate, merge and label the sessions of [start, end] that are published.
 
-    Complete when the dataset was merged from the present builds of exactly these chunks. What a
-    run rebuilds although it is there: with ``--force`` or ``--resume false``, all its chunks;
-    with ``--latest-only``, only the newest chunk is looked at and the others are merged as found.
+    Complete when dataset and labels are made from the present builds of exactly these chunks.
+    What a run rebuilds although it is there: with ``--force`` or ``--resume false``, all its
+    chunks; with ``--latest-only``, only the newest chunk is looked at and the others are merged
+    as found.
     """
 
     start: luigi.Parameter[dt.date] = Day(description="first day, YYYY-MM-DD")
@@ -38,12 +39,12 @@ class BuildAll(luigi.WrapperTask):
             log.info("nothing to do: %s to %s is complete", self.start, self.end)
         return done
 
-    def requires(self) -> MergeChunks:
+    def requires(self) -> BuildLabels:
         with planning.reported():
             chunks = self._chunks()
             if self.force or not self.resume:
                 request_once([chunk.chunk_id for chunk in chunks])
-            return MergeChunks(
+            return BuildLabels(
                 start=chunks[0].first,
                 end=chunks[-1].last,
                 chunk_months=self.chunk_months,

@@ -26,11 +26,12 @@ class MergeChunks(OverChunks):
     def complete(self) -> bool:
         if not self.requires().complete():
             return False
+        store = DatasetStore(config.settings().data_output_dir)
         try:
-            latest = DatasetStore(config.settings().data_output_dir).latest()
+            latest = store.latest()
+            if latest is None or not store.is_published(latest):
+                return False
         except PipelineError:
-            return False
-        if latest is None:
             return False
         merged = {chunk["chunk_id"]: chunk["build_id"] for chunk in latest.metadata["chunks"]}
         return merged == self.builds(self.chunks())

@@ -24,6 +24,7 @@ from pipeline.tasks import config
 from pipeline.tasks.build import BuildAll
 from pipeline.tasks.chunks import BuildChunk
 from pipeline.tasks.dataset import MergeChunks
+from pipeline.tasks.labels import BuildLabels
 from pipeline.tasks.snapshots import FetchSource
 from pipeline.tasks.validation import ValidateSchema
 
@@ -31,7 +32,7 @@ SHIPPED = ("production", "incremental")
 
 _TASKS: tuple[type[luigi.Task], ...] = (
     *(BuildAll, BuildChunk, FetchSource),
-    *(MergeChunks, ValidateSchema),
+    *(MergeChunks, ValidateSchema, BuildLabels),
 )
 
 

@@ -1,7 +1,8 @@
-"""Whether gate and dataset were made from the chunks that stand now: pure comparisons."""
+"""Whether gate, dataset and labels were made from the chunks of now: pure comparisons."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,53 @@ def why_merge_due(metadata: Mapping[str, Any], builds: Builds) -> str | None:
     """Why the chunks have to be merged again; None when the dataset holds just these."""
     merged = {chunk["chunk_id"]: chunk["build_id"] for chunk in metadata["chunks"]}
     return difference(merged, builds)
+
+
+def why_labels_due(
+    document: Mapping[str, Any],
+    builds: Builds,
+    known_until: Mapping[str, dt.date],
+    definition_hash: str,
+) -> str | None:
+    """Why labels have to be made; None when the table is for just these builds and up to date.
+
+    Args:
+        document: a valid document of the label table.
+        builds: the present build of each chunk.
+        known_until: the last session the labels of each chunk can look to.
+        definition_hash: of the labels' formulas.
+    """
+    if document["definition_hash"] != definition_hash:
+        return "made by other formulas"
+    parts = {part["chunk_id"]: part for part in document["parts"]}
+    made_for = {chunk: part["build_id"] for chunk, part in parts.items()}
+    if (told := difference(made_for, builds)) is not None:
+        return told
+    more = [chunk for chunk in parts if _knows_more(parts[chunk], known_until.get(chunk))]
+    return f"sessions have come since for {_some(more)}" if more else None
+
+
+def is_label_part_due(
+    part: Mapping[str, Any], build: str | None, known_until: dt.date | None, size: int | None
+) -> bool:
+    """Whether the labels of a chunk have to be made.
+
+    Args:
+        part: what is known of its file.
+        build: the present build of the chunk.
+        known_until: the last session its labels can look to.
+        size: bytes of the file on disk; None without one.
+    """
+    return (
+        part["build_id"] != build or part["parquet_bytes"] != size or _knows_more(part, known_until)
+    )
+
+
+def _knows_more(part: Mapping[str, Any], known_until: dt.date | None) -> bool:
+    """Whether labels of a chunk were still to come, and there are sessions by now."""
+    if part["settled"] or known_until is None:
+        return False
+    return dt.date.fromisoformat(part["known_to"]) < known_until
 
 
 def _some(chunks: Sequence[str]) -> str:

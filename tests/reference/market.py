@@ -134,6 +134,11 @@ class ReferenceMarket:
         """Every code that ever had a master record."""
         return sorted(self._master_rows)
 
+    @property
+    def traded_codes(self) -> list[str]:
+        """Every code that ever had a bar."""
+        return sorted(self._bar_rows)
+
     def eff(self, date: dt.date) -> int:
         """Number of the first column at or after a date; beyond the calendar its length."""
         return bisect_left(self.columns, date)

@@ -19,7 +19,7 @@ from pipeline.errors import MissingData, SchemaMismatch, StorageError, UsageErro
 from pipeline.storage import datasets
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore, copy_row_groups
-from pipeline.storage.parquet import Layout, RowGroupWriter, file_sha256, layout_of
+from pipeline.storage.parquet import Layout, RowGroupWriter, layout_of
 from tests.storage.builders import COLUMNS, NOW, build, clock, january, leftovers, rows
 
 JANUARY, FEBRUARY, APRIL = january(6, 7), [dt.date(2020, 2, 3)], [dt.date(2020, 4, 1)]
@@ -56,10 +56,9 @@ def test_the_merged_dataset_is_the_chunks_one_after_the_other(store, chunks):
 
 
 def test_the_metadata_sum_up_those_of_the_chunks(store, chunks):
-    """Hash of the file, rows, range, null rates over all rows, and the builds merged."""
+    """Rows, range, null rates over all rows, and the builds merged."""
     made = store.merge(chunks, chunks.ids())
     seen = made.metadata
-    assert seen["dataset_hash"] == file_sha256(made.path)
     assert (seen["rows"], seen["output_start"], seen["output_end"]) == (
         8,
         "2020-01-06",
@@ -88,7 +87,7 @@ def test_readers_of_the_old_dataset_are_not_disturbed(store, chunks):
 
 def test_two_merges_within_a_second_have_two_names(store, chunks):
     """A published file is never written over."""
-    names = [store.merge(chunks, ["2020Q1"]).path.name for _ in range(2)]
+    names = [store.merge(chunks, ids).path.name for ids in (["2020Q1"], ["2020Q1", "2020Q2"])]
     assert [name.split("_")[4] for name in names] == ["20240603T080000Z", "20240603T080001Z"]
 
 
@@ -99,11 +98,80 @@ def test_the_last_three_datasets_are_kept(tmp_path, chunks):
     foreign = tmp_path / "datasets" / "notes.txt"
     foreign.parent.mkdir()
     foreign.write_bytes(b"")
-    made = [store.merge(chunks, ids).path for ids in (["2020Q2"], ["2020Q1"], *[["2020Q2"]] * 3)]
+    made = [store.merge(chunks, ids).path for ids in [["2020Q2"], ["2020Q1"]] * 2 + [["2020Q2"]]]
     expected = {path.name for path in made[-3:]} | {
         f"{path.stem}_metadata.json" for path in made[-3:]
     }
     assert {path.name for path in store.folder.iterdir()} == expected | {"notes.txt"}
+
+
+def tree(root: Path) -> dict[Path, tuple[int, int]]:
+    """Inode and time of change of everything below a folder."""
+    stats = {path: path.lstat() for path in [root, *root.rglob("*")]}
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
+def test_the_same_builds_are_not_merged_twice(store, chunks):
+    """Nothing is written, not even a folder's time of change."""
+    made = store.merge(chunks, chunks.ids())
+    before = tree(store.root)
+    assert store.merge(chunks, chunks.ids()) == made
+    assert tree(store.root) == before
+
+
+@pytest.mark.parametrize("damage", ["footer", "cut", "metadata", "rebuilt"])
+def test_what_is_not_as_it_was_is_merged_again(store, chunks, damage):
+    """A dataset that somebody touched, or a chunk that was built anew."""
+    made = store.merge(chunks, chunks.ids())
+    if damage == "footer":
+        content = bytearray(made.path.read_bytes())
+        content[-20] ^= 1
+        made.path.write_bytes(content)
+    elif damage == "cut":
+        os.truncate(made.path, 100)
+    elif damage == "metadata":
+        made.path.with_name(f"{made.path.stem}_metadata.json").unlink()
+    else:
+        build(chunks, "2020Q2", rows(APRIL), **SPRING)
+    again = store.merge(chunks, chunks.ids())
+    assert again.path != made.path
+    assert store.latest() == again
+    assert pq.read_table(again.path).num_rows == 8
+
+
+@pytest.mark.parametrize("lost", ["link", "metadata", "stale"])
+def test_a_merge_killed_between_the_latest_names_is_finished(store, chunks, lost):
+    """The next merge writes the names and no dataset."""
+    store.merge(chunks, ["2020Q1"])
+    old = store.latest_metadata_path.read_bytes()
+    made = store.merge(chunks, chunks.ids())
+    if lost == "link":
+        store.latest_metadata_path.unlink()
+        store.latest_path.unlink()
+    elif lost == "metadata":
+        store.latest_metadata_path.unlink()
+    else:
+        store.latest_metadata_path.write_bytes(old)
+    assert not store.is_published(made)
+    again = store.merge(chunks, chunks.ids())
+    assert (again == made) is (lost != "link")
+    assert store.is_published(again)
+    assert json.loads(store.latest_metadata_path.read_bytes()) == again.metadata
+
+
+def test_the_dataset_hash_is_that_of_the_content(tmp_path, store, chunks):
+    """The same chunks give the same hash at any time and place; one other value, another."""
+    made = store.merge(chunks, chunks.ids())
+    elsewhere = DatasetStore(tmp_path / "elsewhere", lambda: NOW + dt.timedelta(days=1))
+    twin = elsewhere.merge(chunks, chunks.ids())
+    assert twin.metadata["dataset_hash"] == made.metadata["dataset_hash"]
+    assert twin.path.read_bytes() == made.path.read_bytes()
+    table = rows(APRIL)
+    other = pa.array([None, 0.5], pa.float32())
+    build(chunks, "2020Q2", table.set_column(2, table.schema.field(2), other), **SPRING)
+    assert (
+        store.merge(chunks, chunks.ids()).metadata["dataset_hash"] != twin.metadata["dataset_hash"]
+    )
 
 
 def test_the_published_dataset_is_never_removed(store, chunks):
