@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.cli import options
 from pipeline.cli.text import plural, table
 from pipeline.errors import MissingData
-from pipeline.manifest import HASH_STRATEGY, Manifest
+from pipeline.manifest import HASH_STRATEGY, Manifest, Retyped
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.gate import Checks, Verdict, judge_all
 from pipeline.tasks import config, planning
@@ -125,10 +125,10 @@ def findings(verdict: Verdict) -> list[str]:
     kinds = {
         "missing columns": [f"{c.name} ({c.dtype})" for c in seen.missing],
         "extra columns": [f"{c.name} ({c.dtype})" for c in seen.extra],
-        "type mismatches": [f"{r.name}: expected {r.expected}, found {r.found}" for r in seen.retyped],
-        "role mismatches": [f"{r.name}: expected {r.expected}, found {r.found}" for r in seen.roles],
+        "type mismatches": [_retyped(entry) for entry in seen.retyped],
+        "role mismatches": [_retyped(entry) for entry in seen.roles],
         "columns out of order": list(seen.order),
-    }  # fmt: skip
+    }
     lines = []
     for kind, names in kinds.items():
         if names:
@@ -232,6 +232,10 @@ def _document(report: _Report) -> dict[str, Any]:
 def _strays(folder: Path, ids: Sequence[str]) -> list[str]:
     names = (entry.name for entry in folder.iterdir())
     return sorted(name for name in names if name not in ids and not name.startswith("."))
+
+
+def _retyped(entry: Retyped) -> str:
+    return f"{entry.name}: expected {entry.expected}, found {entry.found}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -141,11 +141,11 @@ class DatasetStore:
     def _write(self, chunks: ChunkStore, sources: Sequence[Source]) -> Dataset:
         """Write the file and its metadata, not yet under the latest names."""
         path = self._new_path(sources)
+        summary = summary_of(chunks, sources)
         metadata_path = _metadata_path(path)
         with replacing(metadata_path) as metadata, replacing(path) as parquet:
             copy_row_groups([source.path for source in sources], parquet, path.name)
             digest = dataset_hash(parquet, sources)
-            summary = summary_of(chunks, sources)
             document = summary.document(path.name, sources, digest, self._clock())
             metadata.write_bytes(
                 documents.encode_document(metadata_path, "dataset_metadata", document)

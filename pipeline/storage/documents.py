@@ -30,7 +30,7 @@ Kind = Literal[
     "snapshot",
     "rebuild",
     "labels",
-    "view",
+    "training",
 ]
 
 _SHOWN = 5  # violations named in one message
@@ -45,7 +45,7 @@ _REMEDY: dict[str, str] = {
     "snapshot": "delete it; the next run lists or fetches its parts again",
     "rebuild": "delete it or request the rebuild again: g5 rebuild",
     "labels": "delete it; the next BuildLabels makes all labels anew",
-    "view": "delete it; the next BuildLabels --joined-view writes the view again",
+    "training": "delete it; the next BuildLabels --joined-view writes it and its data again",
 }
 
 

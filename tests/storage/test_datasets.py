@@ -87,7 +87,9 @@ def test_readers_of_the_old_dataset_are_not_disturbed(store, chunks):
 
 def test_two_merges_within_a_second_have_two_names(store, chunks):
     """A published file is never written over."""
-    names = [store.merge(chunks, ids).path.name for ids in (["2020Q1"], ["2020Q1", "2020Q2"])]
+    names = [store.merge(chunks, ["2020Q2"]).path.name]
+    build(chunks, "2020Q2", rows(APRIL), **SPRING)
+    names.append(store.merge(chunks, ["2020Q2"]).path.name)
     assert [name.split("_")[4] for name in names] == ["20240603T080000Z", "20240603T080001Z"]
 
 
@@ -365,4 +367,6 @@ def test_a_copy_keeps_the_encoding_of_its_source(tmp_path):
         writer.write(table)
     copy_row_groups([source], target, "target")
     assert layout_of(source) == layout == layout_of(target)
-    assert target.read_bytes() == source.read_bytes()
+    last = pq.read_metadata(source).row_group(0).column(3)
+    pages = last.data_page_offset + last.total_compressed_size
+    assert target.read_bytes()[:pages] == source.read_bytes()[:pages]

@@ -1,0 +1,179 @@
+"""Views: the chunks of a moment as one table of many files, without a copy of a single byte.
+
+``datasets/ml_dataset_<first>_<last>_<UTC time>_view/`` holds a hard link to each chunk file and
+``_metadata``, the footers of all of them in one, so that a reader opens one file to plan and then
+only the files with row groups it needs. A link holds the file as it was: a chunk built anew
+replaces its own name and nothing in the view.
+
+Read ``ml_dataset_latest_view`` with pyarrow.dataset.parquet_dataset or fastparquet (``_metadata``),
+with Polars and DuckDB (``*.parquet``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import MissingData, SchemaMismatch, StorageError
+from pipeline.storage.atomic import make_folder, os_errors, replace_symlink, replacing
+from pipeline.storage.chunks import ChunkStore, Clock, utc_now
+from pipeline.storage.footer import MAGIC, FooterWriter, Unlike, read_footer, text
+from pipeline.storage.merged import Source, date_range, gather, refuse_if_rebuilt
+from pipeline.storage.splice import damaged
+from pipeline.storage.thrift import Struct
+
+KEPT = 3
+INDEX = "_metadata"
+
+_NAME = re.compile(r"ml_dataset_[0-9]{8}_[0-9]{8}_([0-9]{8}T[0-9]{6}Z)_view")
+_STAMP = "%Y%m%dT%H%M%SZ"
+_FILE_PATH = 1  # of a ColumnChunk
+
+
+class ViewStore:
+    """The views of an output root and the link to the newest one."""
+
+    def __init__(self, root: Path, clock: Clock = utc_now) -> None:
+        self.root = root
+        self.folder = root / "datasets"
+        self.latest_path = root / "ml_dataset_latest_view"
+        self._clock = clock
+
+    def make(self, chunks: ChunkStore, chunk_ids: Sequence[str], keep: int = KEPT) -> Path:
+        """Link chunks into a view and publish it; nothing is written when it is there already.
+
+        Args:
+            chunks: where the chunks are, on the file system of the root.
+            chunk_ids: any order.
+            keep: how many views remain, the new one included.
+
+        Returns:
+            The folder of the view.
+
+        Raises:
+            MissingData: no chunk, one that is not complete, or no rows at all.
+            SchemaMismatch: chunks with different schemas.
+            StorageError: chunks of different origin or overlapping or on another file system, a
+                damaged file, a chunk rebuilt meanwhile, or the file system refused.
+        """
+        sources = gather(chunks, chunk_ids)
+        view = self.latest()
+        if view is None or not _shows(view, sources):
+            view = self._write(chunks, sources)
+            replace_symlink(self.latest_path, os.path.relpath(view, self.root))
+        self.prune(keep)
+        return view
+
+    def latest(self) -> Path | None:
+        """The folder of the published view; None without one."""
+        if not self.latest_path.is_symlink():
+            return None
+        view = self.root / self.latest_path.readlink()
+        return view if (view / INDEX).is_file() else None
+
+    def prune(self, keep: int = KEPT) -> list[Path]:
+        """Remove all but the newest ``keep`` views; the published one always stays.
+
+        Raises:
+            StorageError: the file system refused.
+        """
+        published = self.latest_path.readlink().name if self.latest_path.is_symlink() else None
+        with os_errors(self.folder):
+            paths = list(self.folder.iterdir()) if self.folder.is_dir() else []
+            stamped = sorted((m[1], path) for path in paths if (m := _NAME.fullmatch(path.name)))
+            old = [path for _, path in stamped[: max(len(stamped) - keep, 0)]]
+            removed = [path for path in old if path.name != published]
+            for path in removed:
+                shutil.rmtree(path)
+        return removed
+
+    def _write(self, chunks: ChunkStore, sources: Sequence[Source]) -> Path:
+        """A new folder with links and index. Killed half-way it is not published and goes with
+        the old ones."""
+        view = self._new_path(sources)
+        try:
+            with os_errors(view):
+                make_folder(view)
+            for source in sources:
+                _link(source.path, view / _file_name(source))
+            with replacing(view / INDEX) as index:
+                _write_index(view, sources, index)
+            refuse_if_rebuilt(chunks, sources)
+        except BaseException:
+            shutil.rmtree(view, ignore_errors=True)
+            raise
+        return view
+
+    def _new_path(self, sources: Sequence[Source]) -> Path:
+        """A name not yet taken: range of the rows and time in UTC."""
+        first, last = date_range(sources)
+        if first is None or last is None:
+            raise MissingData("view: the chunks hold no rows at all", "build more chunks first")
+        moment = self._clock().astimezone(dt.UTC)
+        while True:
+            path = self.folder / (
+                f"ml_dataset_{first}_{last}".replace("-", "") + f"_{moment:{_STAMP}}_view"
+            )
+            if not path.exists():
+                return path
+            moment += dt.timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class _InFile:
+    """Says of each column chunk in which file it lies; positions stay as they are."""
+
+    name: str
+
+    def group_offset(self, offset: int) -> int:
+        return offset
+
+    def column(self, chunk: Struct) -> Struct:
+        return {_FILE_PATH: text(self.name), **chunk}
+
+
+def _shows(view: Path, sources: Sequence[Source]) -> bool:
+    """Whether a view links to just these files as they are now."""
+    with os_errors(view, "cannot be read"):
+        there = {path.name for path in view.iterdir()} - {INDEX}
+        return there == {_file_name(source) for source in sources} and all(
+            (view / _file_name(source)).samefile(source.path) for source in sources
+        )
+
+
+def _file_name(source: Source) -> str:
+    return f"{source.chunk_id}.parquet"
+
+
+def _link(chunk: Path, link: Path) -> None:
+    try:
+        link.hardlink_to(chunk)
+    except OSError as error:
+        raise StorageError(
+            f"view: {chunk} cannot be linked as {link}: {os.strerror(error.errno or 0)}",
+            "a view needs the chunks on the same file system, and one that has hard links",
+        ) from error
+
+
+def _write_index(view: Path, sources: Sequence[Source], index: Path) -> None:
+    with index.open("wb") as out, tempfile.TemporaryFile(dir=view) as spool:
+        footer = FooterWriter(spool)
+        for source in sources:
+            name = _file_name(source)
+            with damaged(source.path), (view / name).open("rb") as file:
+                try:
+                    footer.add(read_footer(file), _InFile(name))
+                except Unlike as error:
+                    raise SchemaMismatch(
+                        "view: files that cannot share one footer",
+                        [f"{source.chunk_id} differs from {sources[0].chunk_id} in its metadata"],
+                        "rebuild the chunk: g5 rebuild, or use the merged dataset",
+                    ) from error
+        out.write(MAGIC)
+        footer.write(out)
