@@ -201,7 +201,8 @@ def _tell_values(theirs: np.ndarray, ours: np.ndarray) -> float:
     print(
         f"values: {both.sum():,} of {both.size:,} defined in both, "
         f"{np.isnan(ours).sum():,} null in ours, {np.isnan(theirs).sum():,} in qlib; "
-        f"{100 * agreement:.4f} % equal within {RELATIVE:g} relative or {ABSOLUTE:g}"
+        f"{100 * agreement:.4f} % equal within {RELATIVE:g} relative or {ABSOLUTE:g}, "
+        f"all but {(both & ~equal).sum():,}"
     )
     share = (error / (RELATIVE * size + ABSOLUTE)).max(axis=(1, 2))
     for i in np.argsort(-share)[:SHOWN]:

@@ -61,7 +61,8 @@ def _build(root: Path) -> common.Usage:
     usage = common.build_chunk(root, CHUNK)
     print(
         f"build: {usage.wall_s:.1f} s, {usage.cpu_s:.1f} s of processor time, "
-        f"{usage.peak_bytes / common.GIB:.2f} GiB",
+        f"{usage.peak_bytes / common.GIB:.2f} GiB, {usage.largest_bytes / common.GIB:.2f} GiB in "
+        "the largest process",
         flush=True,
     )
     return usage

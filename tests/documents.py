@@ -13,8 +13,10 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -30,7 +32,7 @@ GOLDEN = PROJECT / "tests" / "data" / "usecases_ja.txt"
 #: What the commands of the documents need of the project in their working directory.
 _LINKED = ("bin", "luigi.cfg", "setup.cfg", "setup.py")
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "NUMBA_CACHE_DIR")
-_PATIENCE_S = 240.0
+_PATIENCE_S = 560.0
 _OURS = "#documents.py"  # marks the lines between two blocks
 
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -128,12 +130,13 @@ def run(blocks: Sequence[Block], folder: Path) -> list[Ran]:
         start_new_session=True,
     ) as shell:
         try:
-            shell.wait(_PATIENCE_S)
+            with suppress(subprocess.TimeoutExpired):  # what was never begun says so
+                shell.wait(_PATIENCE_S)
         finally:
             _end(shell)
             _end_what_is_left(project)
     return [
-        Ran(block, _codes(outputs / f"{at}.codes"), _output(outputs / f"{at}.out"))
+        Ran(block, _codes(outputs / f"{at}.codes"), _output(outputs / f"{at}.out", block))
         for at, block in enumerate(blocks)
     ]
 
@@ -143,7 +146,8 @@ def plain(text: str, folder: Path) -> str:
 
     The order in which Luigi takes up tasks is none, so events that follow each other are sorted.
     """
-    lines = [line for line in text.replace(str(folder), "").splitlines() if not _PASSING.search(line)]
+    text = text.replace(str(folder), "<here>").replace(str(PROJECT), "<project>")
+    lines = [line for line in text.splitlines() if not _PASSING.search(line)]
     for pattern, instead in _VARYING:
         lines = [pattern.sub(instead, line) for line in lines]
     groups = groupby(lines, key=lambda line: line.startswith("<time> "))
@@ -162,7 +166,8 @@ def golden(ran: Sequence[Ran], folder: Path) -> str:
 
 def _script(blocks: Sequence[Block], outputs: Path) -> str:
     """The blocks as one program that echoes what it runs and notes every exit code but 0."""
-    lines = [f"trap 'echo $? >>{outputs}/$block.codes' ERR; set -v {_OURS}"]
+    noted = f'code=$?; echo $code >>"{outputs}/$block.codes"; echo "[exit code $code]" {_OURS}'
+    lines = [f"trap '{noted}' ERR; set -v {_OURS}"]
     for at, block in enumerate(blocks):
         lines += [f"block={at}; exec >{outputs}/{at}.out 2>&1 {_OURS}", block.text]
     return "\n".join(lines)
@@ -204,10 +209,19 @@ def _codes(path: Path) -> tuple[int, ...]:
     return tuple(int(line) for line in path.read_text().split()) if path.exists() else ()
 
 
-def _output(path: Path) -> str:
-    lines = path.read_text("utf-8").splitlines() if path.exists() else ["(never begun)"]
-    kept = [line for line in lines if not line.endswith(_OURS)]
-    return "\n".join(kept).strip("\n") + "\n"
+def _output(path: Path, block: Block) -> str:
+    """What the shell echoed, with a prompt in front of it, and what was printed."""
+    typed = deque(block.text.splitlines())
+    lines = []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ["(never begun)"]:
+        if line.endswith(_OURS):
+            continue
+        if typed and line == typed[0]:
+            typed.popleft()
+            lines.append(f"$ {line}")
+        else:
+            lines.append(line)
+    return "\n".join(lines).strip("\n") + "\n"
 
 
 def run_both(folder: Path) -> dict[Path, list[Ran]]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from pipeline.errors import MissingData, PipelineError, StorageError
 from pipeline.storage import documents
-from pipeline.storage.atomic import os_errors, replace_symlink, replacing
+from pipeline.storage.atomic import os_errors, replace_symlink, replacing, write_bytes
 from pipeline.storage.chunks import ChunkStore, Clock, utc_now
 from pipeline.storage.joining import copy_row_groups
 from pipeline.storage.merged import (
@@ -168,8 +168,10 @@ class DatasetStore:
     def _publish(self, dataset: Dataset) -> None:
         if self.is_published(dataset):
             return
+        with os_errors(_metadata_path(dataset.path), "cannot be read"):
+            content = _metadata_path(dataset.path).read_bytes()
         replace_symlink(self.latest_path, os.path.relpath(dataset.path, self.root))
-        documents.write_document(self.latest_metadata_path, "dataset_metadata", dataset.metadata)
+        write_bytes(self.latest_metadata_path, content)
 
     def _new_path(self, sources: Sequence[Source]) -> Path:
         """A name not yet taken: range of the rows and time of the merge in UTC."""

@@ -144,7 +144,7 @@ class FooterWriter:
                 inner, count = cursor.list_start(kind)
                 put_list_start(out, last, field, inner, count)
                 for _ in range(count):
-                    put_struct(out, placing.column(cursor.value(inner)))
+                    put_struct(out, placing.column(_column(cursor, inner)))
                 last = field
                 continue
             value = cursor.value(kind)
@@ -232,6 +232,14 @@ def member(struct: Struct, field: int) -> Struct:
 def text(value: str) -> tuple[int, Any]:
     """A field that holds text."""
     return BINARY, value.encode()
+
+
+def _column(cursor: Cursor, kind: int) -> Struct:
+    """The next ColumnChunk, decoded down to its ColumnMetaData: no position lies deeper."""
+    if kind != STRUCT:
+        raise ThriftError(f"columns of type {kind}; expected structs")
+    chunk: Struct = cursor.value(kind, levels=2)
+    return chunk
 
 
 def _refuse_encrypted(head: Struct) -> None:

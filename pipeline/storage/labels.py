@@ -77,7 +77,7 @@ class EarlierPart:
         """
         dates = [("Date", ">=", first), ("Date", "<=", last)]
         with _reading(self.path):
-            table: pa.Table = pq.read_table(self.path, filters=dates)
+            table: pa.Table = pq.read_table(self.path, filters=dates, partitioning=None)
             return table
 
 
@@ -253,13 +253,10 @@ def members_of(chunk_file: Path, *columns: str) -> pa.Table:
         StorageError: it is damaged, or has no such column.
     """
     with _reading(chunk_file):
-        table: pa.Table = pq.read_table(chunk_file, columns=["Date", "Code", *columns])
-    if absent := [name for name in columns if name not in table.column_names]:
-        raise StorageError(
-            f"{chunk_file}: has no column {absent[0]!r}, which labels are made of",
-            "request a rebuild of the chunk: g5 rebuild",
+        table: pa.Table = pq.read_table(
+            chunk_file, columns=["Date", "Code", *columns], partitioning=None
         )
-    return table
+        return table
 
 
 @contextmanager

@@ -113,11 +113,9 @@ class BuildLabels(OverChunks):
 
     def _view_due(self, document: Mapping[str, Any]) -> bool:
         settings = config.settings()
+        joined = TrainingSet(settings.data_output_dir)
         try:
-            return (
-                TrainingSet(settings.data_output_dir).why_due(_latest(settings), document)
-                is not None
-            )
+            return joined.why_due(_latest(settings), document) is not None
         except PipelineError:
             return True
 

@@ -137,6 +137,20 @@ def documents() -> dict[str, dict[str, Any]]:
         "route": "requests",
         "fetched_at": "2024-06-03T08:00:00+09:00",
     }
+    label_part = {
+        "chunk_id": "2020Q1",
+        "build_id": BUILD,
+        "rebuild": None,
+        "rows": 2,
+        "output_start": "2020-01-06",
+        "output_end": "2020-03-31",
+        "known_to": "2020-04-10",
+        "last_bar": "2020-04-10",
+        "settled": False,
+        "parquet_bytes": 100,
+        "parquet_sha256": HASH,
+        "null_rates": {"label_ret_cc_1d": 0.5},
+    }
     return {
         "status": status,
         "metadata": {
@@ -199,4 +213,29 @@ def documents() -> dict[str, dict[str, Any]]:
             "parts": [part],
         },
         "rebuild": {"id": BUILD, "reason": "by hand", "requested_at": "2024-06-03T08:00:00Z"},
+        "labels": {
+            "run_id": "run-1",
+            "generated_at": "2024-06-03T08:00:00+09:00",
+            "origin": "api",
+            "definition_hash": "2875957eecefb206",
+            "columns": ["Date", "Code", "label_ret_cc_1d"],
+            "dtypes": {"Date": "Date", "Code": "String", "label_ret_cc_1d": "Float32"},
+            "rows": 2,
+            "output_start": "2020-01-06",
+            "output_end": "2020-03-31",
+            "parts": [label_part],
+            "others": [],
+        },
+        "training": {
+            "dataset": "ml_dataset_20200106_20200331_20240603T080000Z_full.parquet",
+            "dataset_hash": HASH,
+            "labels": {"2020Q1": HASH},
+            "origin": "api",
+            "rows": 2,
+            "feature_columns": 3,
+            "label_columns": 1,
+            "generated_at": "2024-06-03T08:00:00+09:00",
+            "parquet_bytes": 100,
+            "parquet_sha256": HASH,
+        },
     }

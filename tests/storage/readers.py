@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 
@@ -41,14 +42,21 @@ def duckdb_rows(path: Path, columns: Sequence[str], dates: Between | None = None
 
 
 def fastparquet_rows(path: Path, columns: Sequence[str], dates: Between | None = None) -> Rows:
-    """It knows no dates, only times; nulls of numbers come as NaN, here as None."""
-    filters = []
-    if dates is not None:
-        filters = [("Date", ">=", dates[0]), ("Date", "<=", dates[1])]
+    """It knows no dates, only times; nulls of numbers come as NaN, here as None. Its filters leave
+    out row groups, not rows."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        frame = fastparquet.ParquetFile(str(path)).to_pandas(columns=list(columns), filters=filters)
-    frame = frame.astype(object)
+        file = fastparquet.ParquetFile(str(path))
+        if dates is None:
+            frame = file.to_pandas(columns=list(columns))
+        else:
+            first, last = map(pd.Timestamp, dates)
+            filters = [("Date", ">=", first), ("Date", "<=", last)]
+            frame = file.to_pandas(
+                columns=list({"Date": 0, **dict.fromkeys(columns)}), filters=filters
+            )
+            frame = frame[frame["Date"].between(first, last)]
+    frame = frame[list(columns)].astype(object)
     return list(frame.where(frame.notna(), None).itertuples(index=False, name=None))
 
 

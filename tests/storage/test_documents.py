@@ -122,6 +122,12 @@ BROKEN = [
     ("snapshot", "parts.0.dates", ["2020-01-06", "2020-01-06"]),
     ("rebuild", "id", ""),
     ("rebuild", "requested_at", "now"),
+    ("labels", "parts.0.known_to", None),
+    ("labels", "parts.0.build_id", None),
+    ("labels", "parts.0.null_rates", {"label_ret_cc_1d": 2}),
+    ("labels", "origin", "guess"),
+    ("training", "labels", {"somewhere": builders.HASH}),
+    ("training", "dataset", "dataset.parquet"),
 ]
 
 

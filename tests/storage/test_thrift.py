@@ -27,11 +27,11 @@ def plain() -> st.SearchStrategy[t.Field]:
     )
 
 
-def lists(of: st.SearchStrategy[t.Field]) -> st.SearchStrategy[t.Field]:
-    """Lists of up to twenty values of one type: fifteen and more have a longer header."""
+def lists(of: st.SearchStrategy[t.Field], longest: int) -> st.SearchStrategy[t.Field]:
+    """Lists and sets of values of one type."""
 
     def alike(field: t.Field) -> st.SearchStrategy[t.Field]:
-        items = st.integers(0, 20).map(lambda count: t.Items(field[0], [field[1]] * count))
+        items = st.integers(0, longest).map(lambda count: t.Items(field[0], [field[1]] * count))
         return st.tuples(st.sampled_from([t.LIST, t.SET]), items)
 
     return of.flatmap(alike)
@@ -53,8 +53,10 @@ def structs(of: st.SearchStrategy[t.Field]) -> st.SearchStrategy[t.Struct]:
 
 TREES = structs(
     st.recursive(
-        plain(),
-        lambda of: lists(of) | maps(of) | structs(of).map(lambda found: (t.STRUCT, found)),
+        plain() | lists(plain(), longest=20),  # fifteen and more have a longer header
+        lambda of: (
+            lists(of, longest=2) | maps(of) | structs(of).map(lambda found: (t.STRUCT, found))
+        ),
         max_leaves=12,
     )
 )
@@ -68,6 +70,15 @@ def test_every_tree_comes_back(tree):
     assert t.encode(t.decode(data)) == data
 
 
+@given(TREES, st.integers(1, 4))
+def test_what_lies_deeper_passes_as_it_is(tree, levels):
+    """Containers left encoded give the same bytes; all that is not nested is there to see."""
+    data = t.encode(tree)
+    shallow = t.Cursor(data).value(t.STRUCT, levels)
+    assert t.encode(shallow) == data
+    assert shallow.keys() == tree.keys()
+
+
 @given(TREES, st.binary(max_size=3), st.data())
 def test_damage_is_either_seen_or_another_tree(tree, inserted, data):
     """Cut, overwritten or stuffed: never another exception."""
@@ -75,9 +86,14 @@ def test_damage_is_either_seen_or_another_tree(tree, inserted, data):
     at = data.draw(st.integers(0, len(content)))
     damaged = content[:at] + inserted + content[at + data.draw(st.integers(0, 3)) :]
     try:
-        assert isinstance(t.decode(damaged), dict)
+        tree = t.decode(damaged)
     except t.ThriftError:
-        pass
+        tree = None
+    try:
+        shallow = t.Cursor(damaged).value(t.STRUCT, 1)
+    except t.ThriftError:
+        shallow = None
+    assert isinstance(tree, dict) == isinstance(shallow, dict)
 
 
 @given(TREES)
@@ -110,8 +126,8 @@ def test_the_bytes_are_those_of_the_specification():
     ("content", "reason"),
     [
         ("15" + "ff" * 11, "more than ten bytes"),
-        ("1c" * 40, "deeper than 32 levels"),
-        ("19" * 40, "deeper than 32 levels"),
+        ("1c" * 80, "deeper than 32 levels"),
+        ("19" * 80, "deeper than 32 levels"),
         ("19fcffffffff0f", "cut off"),
         ("1e00", "type 14 is not known"),
         ("18ffffff0f41", "cut off"),

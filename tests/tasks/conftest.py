@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.tasks.commands import PROJECT, Ended, Home, simulator
+from tests.tasks.commands import FEW_SOURCES, PROJECT, Ended, Home, simulator
 
 MARKET = ("--stocks", "12", "--start", "2024-01-04", "--end", "2024-06-28")
 RANGE = ("--start", "2024-03-01", "--end", "2024-04-12")
@@ -24,9 +24,9 @@ def first_run(api: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home,
     """The undisturbed build everything is compared with: two chunks, two workers, an empty root.
 
     It runs in the project's folder, so its ``luigi.cfg`` is in force; the others run elsewhere
-    and have to do without.
+    and have to do without. Builds of all sources are in the tests of the demo and the documents.
     """
-    home = Home(tmp_path_factory.mktemp("built") / "output", api, PROJECT)
+    home = Home(tmp_path_factory.mktemp("built") / "output", api, PROJECT, dict(FEW_SOURCES))
     return home, home.run("BuildAll", *RANGE, "--workers", "2")
 
 

@@ -11,7 +11,7 @@ import pytest
 from pipeline.api.endpoints import endpoint_of
 from pipeline.features import catalog
 from pipeline.manifest import columns_of, schema_hash
-from tests.tasks.commands import NOBODY, Home
+from tests.tasks.commands import FEW_SOURCES, NOBODY, Home
 from tests.tasks.conftest import RANGE
 
 DAYS = ("--start", "2024-03-14", "--end", "2024-04-03")
@@ -84,31 +84,27 @@ def test_what_cannot_be_audited_is_said(
     assert text in ended.told[-1]
 
 
-@pytest.mark.slow
 def test_a_declared_outage_leaves_nulls_and_is_recorded(built: Home, tmp_path: Path) -> None:
     """The columns of the source are null, all others as they were; schema and hash unchanged; the
     chunk says what it went without, and nobody asked for it."""
-    home = built.copy(tmp_path / "output", "cache").having(
-        UNAVAILABLE_SOURCES="breakdown, fin_summary", JQUANTS_API_BASE=NOBODY
-    )
-    for kept in ("breakdown", "fin_summary"):
-        for document in (home.root / "cache" / kept).glob("*.json"):
-            document.unlink()
-    home = home.having(JQUANTS_API_BASE=built.url)
+    missing = [*FEW_SOURCES["UNAVAILABLE_SOURCES"].split(","), "fin_summary"]
+    home = built.copy(tmp_path / "output", "cache").having(UNAVAILABLE_SOURCES=", ".join(missing))
+    for document in (home.root / "cache/fin_summary").glob("*.json"):
+        document.unlink()
     ended = home.run("BuildAll", *RANGE)
     assert ended.code == 0, ended.told
     status = home.statuses()["2024Q1"]
-    assert not {"breakdown", "fin_summary"} & {key.split("_raw_")[0] for key in status["inputs"]}
+    assert {key.split("_raw_")[0] for key in status["inputs"]} == {"daily_bars", "listed", "topix"}
     metadata = json.loads(home.chunks.metadata_path("2024Q1").read_text())
-    assert metadata["unavailable"] == ["fin_summary", "breakdown"]
+    assert set(metadata["unavailable"]) == set(missing)
     assert status["schema_hash"] == built.statuses()["2024Q1"]["schema_hash"]
     seen, full = (pq.read_table(h.chunks.parquet_path("2024Q1")) for h in (home, built))
     assert schema_hash(columns_of(seen.schema)) == status["schema_hash"]
-    gone = {endpoint_of(source).id for source in ("breakdown", "fin_summary")}
+    gone = {endpoint_of(source).id for source in missing}
     for feature in catalog.features():
         if feature.endpoints & gone:
             assert seen[feature.name].null_count == seen.num_rows, feature.name
-        elif feature.family not in {"peer", "crowding"}:
+        else:
             assert seen[feature.name].equals(full[feature.name]), feature.name
 
 

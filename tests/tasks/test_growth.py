@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.commands import EVERYTHING, FEW_SOURCES, Home, dates_of, sha
+from tests.tasks.commands import EVERYTHING, Home, dates_of, sha
 
 
 @pytest.mark.slow
 def test_the_running_quarter_grows_and_the_finished_one_stays(built: Home, tmp_path: Path) -> None:
     """A month later only the last chunk is built again, with the bytes of a build from nothing."""
     # The morning of 13 May: its own data are not out yet. The start is later than it was.
-    home = built.copy(tmp_path / "grown", *EVERYTHING).having(
-        G5_NOW="2024-05-13T08:00", **FEW_SOURCES
-    )
-    fresh = built.copy(tmp_path / "fresh", "cache/trading_calendar").having(**FEW_SOURCES)
+    home = built.copy(tmp_path / "grown", *EVERYTHING).having(G5_NOW="2024-05-13T08:00")
+    fresh = built.copy(tmp_path / "fresh", "cache/trading_calendar")
     before = home.facts()
     with ThreadPoolExecutor(2) as pool:
         growing = pool.submit(

@@ -18,7 +18,7 @@ from tests.tasks.commands import EVERYTHING, FEW_SOURCES, Home, asked, rewrite
 from tests.tasks.conftest import RANGE
 from tests.tasks.test_steps import edit
 
-WITH_LABELS = (*EVERYTHING, "labels")
+WITHOUT_LABELS = tuple(part for part in EVERYTHING if part != "labels")
 VIEW = "ml_dataset_latest_with_labels.parquet"
 
 
@@ -86,7 +86,7 @@ def test_later_sessions_fill_what_was_open_and_touch_nothing_else(
     built: Home, tmp_path: Path
 ) -> None:
     """The first chunk is not built again, only its labels; a third run has nothing to do."""
-    home = built.copy(tmp_path / "output", *WITH_LABELS).having(**FEW_SOURCES)
+    home = built.copy(tmp_path / "output", *EVERYTHING).having(**FEW_SOURCES)
     before, builds = label_table(home), home.builds()
     ended = home.run("BuildAll", *RANGE[:3], "2024-05-10")
     assert ended.code == 0, ended.told
@@ -112,7 +112,7 @@ def test_later_sessions_fill_what_was_open_and_touch_nothing_else(
 def test_made_alone_and_anew_they_are_the_same_bytes(built: Home, tmp_path: Path) -> None:
     """BuildLabels asks nothing; without their document all labels are made again; one file that
     is missing is made alone."""
-    home = built.copy(tmp_path / "output", *WITH_LABELS)
+    home = built.copy(tmp_path / "output", *EVERYTHING)
     requests, before = asked(home.url), home.facts()
     assert home.run("BuildLabels").code == 0
     assert home.facts() == before
@@ -130,7 +130,7 @@ def test_made_alone_and_anew_they_are_the_same_bytes(built: Home, tmp_path: Path
 
 def test_a_corrected_bar_reaches_no_label_that_was_settled(built: Home, tmp_path: Path) -> None:
     """It stands as published, which is said; a rebuild on request takes the present bars."""
-    home = built.copy(tmp_path / "output", *WITH_LABELS)
+    home = built.copy(tmp_path / "output", *EVERYTHING)
     before = label_table(home)
     for path in (home.root / "cache/daily_bars/parts").glob("*.parquet"):
         bars = pq.read_table(path)
@@ -160,7 +160,7 @@ def test_a_corrected_bar_reaches_no_label_that_was_settled(built: Home, tmp_path
 
 def test_without_the_days_it_says_which_are_missing(built: Home, tmp_path: Path) -> None:
     """The dataset is there; the labels are not, and the line says what to do."""
-    home = built.copy(tmp_path / "output", *EVERYTHING)
+    home = built.copy(tmp_path / "output", *WITHOUT_LABELS)
     for note in (home.root / "cache/topix/parts").glob("*.json"):
         note.unlink()
     ended = home.run("BuildLabels")
@@ -173,7 +173,7 @@ def test_without_the_days_it_says_which_are_missing(built: Home, tmp_path: Path)
 
 def test_the_dataset_with_labels_on_request(built: Home, tmp_path: Path) -> None:
     """Every column of both, roles kept, the same rows; written once, and again after a change."""
-    home = built.copy(tmp_path / "output", *WITH_LABELS)
+    home = built.copy(tmp_path / "output", *EVERYTHING)
     assert not (home.root / VIEW).exists()
     ended = home.run("BuildLabels", "--joined-view")
     assert ended.code == 0, ended.told

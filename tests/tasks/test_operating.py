@@ -22,7 +22,6 @@ from pipeline.storage.pidfile import PidFile
 from pipeline.tasks import background, running
 from tests.tasks.commands import (
     EVERYTHING,
-    FEW_SOURCES,
     NOBODY,
     Home,
     assert_gone,
@@ -169,7 +168,7 @@ def test_the_daily_update_grows_the_newest_chunk_and_then_rests(
     built: Home, tmp_path: Path
 ) -> None:
     """One line each time. While another run is writing it refuses."""
-    home = built.copy(tmp_path / "output", *EVERYTHING).having(G5_NOW=NEXT_WEEK, **FEW_SOURCES)
+    home = built.copy(tmp_path / "output", *EVERYTHING).having(G5_NOW=NEXT_WEEK)
     old = home.builds()
     late = home.g5("health")
     assert late.code == 1

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from tests.tasks.commands import EVERYTHING, FEW_SOURCES, NOBODY, Home, dates_of, luigid, rewrite
+from tests.tasks.commands import EVERYTHING, NOBODY, Home, dates_of, luigid, rewrite
 from tests.tasks.conftest import RANGE
 
 SECRET = "sk-very-secret-0123456789"
@@ -114,7 +114,7 @@ def test_a_cache_of_another_origin_is_as_good_as_empty(built: Home, tmp_path: Pa
 @pytest.mark.slow
 def test_the_key_is_written_nowhere(built: Home, tmp_path: Path) -> None:
     """A key the server refuses: exit code 30, and no trace of it in files, messages or luigid."""
-    home = built.copy(tmp_path / "output", "cache").having(JQUANTS_API_KEY=SECRET, **FEW_SOURCES)
+    home = built.copy(tmp_path / "output", "cache").having(JQUANTS_API_KEY=SECRET)
     with luigid(tmp_path / "luigid") as url:
         ended = home.run(
             *("BuildAll", "--start", "2024-04-01", "--end", "2024-05-02"),

@@ -1,0 +1,138 @@
+"""A view is the chunks of a moment as one table, by links and one footer for all."""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import os
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+
+from pipeline import manifest as m
+from pipeline.errors import MissingData, SchemaMismatch, StorageError
+from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.views import ViewStore
+from tests.storage.builders import COLUMNS, NOW, SCHEMA, build, clock, january, leftovers, rows
+from tests.storage.readers import fastparquet_rows
+
+JANUARY, FEBRUARY, APRIL = january(6, 7), [dt.date(2020, 2, 3)], [dt.date(2020, 4, 1)]
+SPRING = {"covered_from": dt.date(2020, 4, 1), "covered_to": dt.date(2020, 6, 30)}
+WHOLE = pa.concat_tables([rows(JANUARY), rows(FEBRUARY), rows(APRIL)])
+
+
+@pytest.fixture
+def chunks(tmp_path: Path) -> ChunkStore:
+    """Two quarters: January and February, and one session of April."""
+    store = ChunkStore(tmp_path, clock)
+    build(store, "2020Q1", rows(JANUARY), rows(FEBRUARY))
+    build(store, "2020Q2", rows(APRIL), **SPRING)
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ViewStore:
+    return ViewStore(tmp_path, clock)
+
+
+def table_of(view: Path) -> pa.Table:
+    return ds.parquet_dataset(view / "_metadata").to_table()
+
+
+def test_a_view_is_read_as_one_table(store, chunks):
+    """By pyarrow and fastparquet through the common footer, by Polars and DuckDB as files."""
+    view = store.make(chunks, ["2020Q2", "2020Q1"])
+    assert view.name == "ml_dataset_20200106_20200401_20240603T080000Z_view"
+    assert store.latest() == view
+    whole = ds.parquet_dataset(store.latest_path / "_metadata")
+    assert whole.to_table().equals(WHOLE)
+    assert whole.schema.equals(SCHEMA, check_metadata=True)
+    keys = WHOLE.select(["Date", "Code"]).to_pylist()
+    pattern = str(store.latest_path / "*.parquet")
+    assert pl.read_parquet(pattern).select("Date", "Code").to_dicts() == keys
+    assert pl.scan_pyarrow_dataset(whole).select("Date", "Code").collect().to_dicts() == keys
+    with duckdb.connect() as connection:
+        found = connection.execute(f"SELECT Code FROM '{pattern}' ORDER BY Date, Code").fetchall()
+    assert found == [(key["Code"],) for key in keys]
+    assert [code for (code,) in fastparquet_rows(view, ["Code"])] == [key["Code"] for key in keys]
+    assert leftovers(store.root) == []
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_only_files_with_wanted_rows_are_opened(store, chunks):
+    """The common footer says which: the other ones could be gone."""
+    view = store.make(chunks, chunks.ids())
+    april = ds.field("Date") >= APRIL[0]
+    whole = ds.parquet_dataset(view / "_metadata")
+    (view / "2020Q1.parquet").unlink()
+    assert whole.to_table(filter=april).equals(rows(APRIL))
+
+
+def test_the_bytes_are_not_copied_and_not_changed(store, chunks):
+    """Links hold the files as they were when a chunk is built anew."""
+    view = store.make(chunks, chunks.ids())
+    assert (view / "2020Q1.parquet").samefile(chunks.parquet_path("2020Q1"))
+    build(chunks, "2020Q1", rows(JANUARY))
+    assert table_of(view).equals(WHOLE)
+    again = store.make(chunks, chunks.ids())
+    assert again != view
+    assert table_of(store.latest_path).num_rows == 6
+
+
+def test_nothing_is_written_when_nothing_changed(store, chunks):
+    """Not even a new link."""
+    view = store.make(chunks, chunks.ids())
+    before = {path: path.lstat().st_mtime_ns for path in [store.root, *store.root.rglob("*")]}
+    assert store.make(chunks, chunks.ids()) == view
+    assert {
+        path: path.lstat().st_mtime_ns for path in [store.root, *store.root.rglob("*")]
+    } == before
+    assert store.make(chunks, ["2020Q1"]) != view
+
+
+def test_the_last_three_views_are_kept(tmp_path, chunks):
+    """Datasets and foreign files stay."""
+    times = iter(NOW + dt.timedelta(hours=hour) for hour in range(20))
+    store = ViewStore(tmp_path, lambda: next(times))
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "notes.txt").write_bytes(b"")
+    made = [store.make(chunks, ids) for ids in [["2020Q2"], ["2020Q1"]] * 2 + [["2020Q2"]]]
+    assert {path.name for path in store.folder.iterdir()} == {
+        "notes.txt",
+        *(view.name for view in made[-3:]),
+    }
+
+
+def test_another_file_system_is_named(store, chunks, monkeypatch):
+    """A view there would not hold the files as they are; nothing is left of it."""
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(StorageError, match=r"2020Q1.* cannot be linked .*cross-device"):
+        store.make(chunks, chunks.ids())
+    assert list(store.folder.iterdir()) == []
+    assert store.latest() is None
+
+
+def test_chunks_that_cannot_share_a_footer_are_refused(store, chunks):
+    """The same columns under other metadata: a merge writes them anew, a view cannot."""
+    later = m.arrow_schema(COLUMNS, "1.1.0")
+    build(chunks, "2020Q2", rows(APRIL), schema=later, schema_version="1.1.0", **SPRING)
+    with pytest.raises(SchemaMismatch, match="2020Q2 differs from 2020Q1 in its metadata"):
+        store.make(chunks, chunks.ids())
+    assert list(store.folder.iterdir()) == []
+
+
+def test_nothing_to_view_is_missing_data(store, chunks):
+    """No chunk at all, or none with rows."""
+    with pytest.raises(MissingData, match="no chunk in"):
+        store.make(chunks, [])
+    build(chunks, "2020Q1")
+    with pytest.raises(MissingData, match="no rows at all"):
+        store.make(chunks, ["2020Q1"])

@@ -1,0 +1,221 @@
+"""README.md and README.ja.md say what is so: their commands run, their names exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import redirect_stdout, suppress
+from functools import cache
+from io import StringIO
+from pathlib import Path
+
+import luigi
+import pytest
+from luigi.configuration import get_config
+
+from pipeline import cli, errors, tasks
+from pipeline.tasks import config, profiles
+from tests import documents
+from tests.documents import GUIDE, PROJECT, README, Ran
+
+DOCUMENTS = (README, GUIDE)
+TASKS: dict[str, type[luigi.Task]] = {name: getattr(tasks, name) for name in tasks.__all__}
+#: In place of options of luigi itself, of those that the documents name.
+LUIGI_FLAGS = {"--module", "--local-scheduler", "--workers", "--help", "--worker-id"}
+#: What runs leave behind, and what a reader may call as they like.
+NOT_OURS = re.compile(
+    r"(output|cache|chunks|validation|datasets|logs|run|labels|reports)(-\w+)*/|~?/|<|\.venv"
+    r"|ml_dataset|status\.json|metadata\.json|_metadata\.json|labels\.json|my\.cfg|dictionary\.(html|parquet)"
+)
+PATH = re.compile(r"[\w.<*-]*(/[\w.<>*-]+)+/?|[\w-]+\.(py|sh|cfg|md|json|yaml|toml)")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, list[Ran]]]:
+    """Both documents, once; and the folder they ran in."""
+    folder = tmp_path_factory.mktemp("documents")
+    return folder, documents.run_both(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_runnable_block_runs(document: Path, ran: tuple[Path, dict[Path, list[Ran]]]) -> None:
+    """In order, in one shell, on a simulated market, with the exit codes the block declares."""
+    told = [one for one in ran[1][document] if one.codes != one.block.codes]
+    assert [f"line {one.block.line}: {one.codes}\n{one.output}" for one in told] == []
+    assert not any("(never begun)" in one.output for one in ran[1][document])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_use_cases_print_what_they_printed(ran: tuple[Path, dict[Path, list[Ran]]]) -> None:
+    """The guide's use cases, kept as golden text: python -m tests.documents writes it anew."""
+    folder, runs = ran
+    printed = documents.golden(runs[GUIDE], folder / GUIDE.stem / "g5")
+    assert printed == documents.GOLDEN.read_text("utf-8")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """To a file of the project, and to a heading that is there."""
+    links = re.findall(r"\]\(([^)]+)\)", documents.prose(document.read_text("utf-8")))
+    inside = [link for link in links if not link.startswith("https://")]
+    assert inside
+    for link in inside:
+        name, _, anchor = link.partition("#")
+        target = PROJECT / name if name else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_file_is_named_that_does_not_exist(document: Path) -> None:
+    """Those of the system before, in the left column of the migration table, aside."""
+    missing = [
+        name
+        for name in sorted(set(paths(of_today(document))))
+        if not NOT_OURS.match(name) and not (PROJECT / name).exists()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_and_flag_exists(document: Path) -> None:
+    """Of g5, of the scripts that call it, and of the tasks."""
+    known, seen = subcommands(), 0
+    for words in commands(of_today(document)):
+        name, flags = words[0], {word.split("=")[0] for word in words if word.startswith("--")}
+        assert name in known, words
+        assert flags <= known[name] | {"--help"}, words
+        seen += 1
+    assert seen > 20
+
+
+def test_the_readme_names_everything() -> None:
+    """Every subcommand, task, parameter, option, profile and exit code."""
+    text = README.read_text("utf-8")
+    actions = [name for name in subcommands() if name.startswith(("cache ", "sim ", "luigi"))]
+    for name in subcommands().keys() - set(actions):
+        assert f"`g5 {name}" in text, name
+    for name in (*TASKS, *profiles.SHIPPED, *config.option_names()):
+        assert f"`{name}`" in text, name
+    for task in TASKS.values():
+        for name, parameter in task.get_params():
+            assert not parameter.significant or f"`--{name.replace('_', '-')}`" in text, name
+    for code in exit_codes():
+        assert re.search(rf"\| ([\d, ]*, )?{code}(, [\d, ]*)? \|", text), code
+
+
+def test_the_guide_names_what_operators_type() -> None:
+    """Every command of theirs, the settings the profiles make, and each exit code."""
+    text = GUIDE.read_text("utf-8")
+    for name in ("plan", "status", "rebuild", "check-chunks", "merge-chunks", "run", "stop"):
+        assert f"g5 {name}" in text, name
+    for script in ("run.sh", "daily.sh", "health_check.sh"):
+        assert f"bin/{script}" in text, script
+    for code in exit_codes():
+        assert re.search(rf"\| ([\d、]*、)?{code}(、[\d、]*)? \|", text), code
+
+
+@pytest.mark.parametrize("profile", profiles.SHIPPED)
+def test_the_guide_has_the_values_of_the_profiles(profile: str) -> None:
+    """The table of settings, held against the file."""
+    header, *rows = [
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for line in GUIDE.read_text("utf-8").splitlines()
+        if line.startswith(("| 項目 | 既定値 |", "| `"))
+    ]
+    column = header.index(profile)
+    shown = {row[0]: row[column] for row in rows if len(row) == len(header) and row[column]}
+    content = profiles.shipped(profile).read_text("utf-8").split("[BuildAll]")[0]
+    assert shown == dict(re.findall(r"^(\w+) = (\S+)$", content, re.MULTILINE))
+
+
+def test_the_documents_have_the_defaults() -> None:
+    """The second column of the tables of settings."""
+    defaults = {
+        name: str(parameter.task_value("none", name)) for name, parameter in config.g5.get_params()
+    }
+    for document in DOCUMENTS:
+        shown = dict(
+            re.findall(r"^\| `(\w+)` \| `([\w.]+)` \|", document.read_text("utf-8"), re.MULTILINE)
+        )
+        named = shown.keys() & defaults.keys()
+        assert len(named) >= 10
+        assert {name: shown[name] for name in named} == {name: defaults[name] for name in named}
+
+
+def anchors(document: Path) -> set[str]:
+    """Of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", documents.prose(document.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def of_today(document: Path) -> str:
+    """A document without the left column of the migration table."""
+    before, heading, after = document.read_text("utf-8").partition("## Dagster からの移行")
+    return before + heading + re.sub(r"^\| .*? \| (?=\S)", "| ", after, flags=re.MULTILINE)
+
+
+def spans(text: str) -> Iterator[str]:
+    """What is set in code: lines of blocks, with continuations joined, and words in backticks."""
+    for _, info, content in documents.fences(text):
+        if info.split()[:1] in (["bash"], ["yaml"], []):
+            yield from re.sub(r"\\\n\s*", " ", content).splitlines()
+    yield from re.findall(r"`([^`\n]+)`", documents.prose(text))
+
+
+def paths(text: str) -> Iterator[str]:
+    """Words in code that look like files."""
+    for span in spans(text):
+        for word in re.split(r"[\s='\",;:()|&]+", span):
+            if PATH.fullmatch(word) and not re.search(r"\.\.\.|^[\d./*]+s?$", word):
+                yield word.rstrip("/")
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Calls of g5, directly or by a script, and of luigi: the command, then the other words."""
+    scripts = {"bin/run.sh": "run", "bin/daily.sh": "daily", "bin/health_check.sh": "health"}
+    for span in spans(text):
+        words = shlex.split(re.split(r"\s[|>&#]|[|;]\s", span)[0].replace("...", ""))
+        if words[:1] == ["luigi"]:
+            yield ["luigi", *words[1:]]
+        elif words[:1] == ["g5"] and len(words) > 1:
+            two = " ".join(words[1:3])
+            yield [two, *words[3:]] if two in subcommands() else words[1:]
+        elif words and words[0] in scripts:
+            yield [scripts[words[0]], *words[1:]]
+
+
+@cache
+def subcommands() -> dict[str, set[str]]:
+    """Every subcommand of g5 with its flags, by its own help; luigi with those of our tasks."""
+    found = dict(_helped())
+    settings = {f"--g5-{name.replace('_', '-')}" for name in config.option_names()}
+    parameters = {
+        f"--{name.replace('_', '-')}" for task in TASKS.values() for name, _ in task.get_params()
+    }
+    return found | {"luigi": settings | parameters | LUIGI_FLAGS}
+
+
+def exit_codes() -> set[int]:
+    """What commands of ours end with, signals included."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    own = {kind.exit_code for kind in kinds if issubclass(kind, errors.PipelineError)}
+    luigis = {int(get_config().get("retcode", name)) for name in config._LUIGI_DEFAULTS["retcode"]}
+    return own | luigis | {0, 1, 3, 130, 143}
+
+
+def _helped(*words: str) -> Iterator[tuple[str, set[str]]]:
+    """A command and those below it, each with the flags that its help names."""
+    told = StringIO()
+    with redirect_stdout(told), suppress(SystemExit):
+        cli.main([*words, "--help"])
+    if words:
+        yield " ".join(words), set(re.findall(r"(?<![\w-])--[a-z0-9][a-z0-9-]*", told.getvalue()))
+    below = re.search(r"^  \{([\w,-]+)\}\n", told.getvalue(), re.MULTILINE)
+    if below and len(words) < 2 and words != ("run",):
+        for name in below[1].split(","):
+            yield from _helped(*words, name)
