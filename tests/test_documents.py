@@ -21,12 +21,12 @@ from tests.documents import GUIDE, PROJECT, README, Ran
 
 DOCUMENTS = (README, GUIDE)
 TASKS: dict[str, type[luigi.Task]] = {name: getattr(tasks, name) for name in tasks.__all__}
-#: In place of options of luigi itself, of those that the documents name.
+#: Options of luigi itself that the documents may name.
 LUIGI_FLAGS = {"--module", "--local-scheduler", "--workers", "--help", "--worker-id"}
 #: What runs leave behind, and what a reader may call as they like.
 NOT_OURS = re.compile(
-    r"(output|cache|chunks|validation|datasets|logs|run|labels|reports)(-\w+)*/|~?/|<|\.venv"
-    r"|ml_dataset|status\.json|metadata\.json|_metadata\.json|labels\.json|my\.cfg|dictionary\.(html|parquet)"
+    r"(output|cache|chunks|validation|datasets|logs|run|labels|reports)(-\w+)*/|/|\.venv"
+    r"|ml_dataset|(status|_?metadata|labels)\.json|my\.cfg|dictionary\.(html|parquet)"
 )
 PATH = re.compile(r"[\w.<*-]*(/[\w.<>*-]+)+/?|[\w-]+\.(py|sh|cfg|md|json|yaml|toml)")
 
@@ -135,9 +135,7 @@ def test_the_guide_has_the_values_of_the_profiles(profile: str) -> None:
 
 def test_the_documents_have_the_defaults() -> None:
     """The second column of the tables of settings."""
-    defaults = {
-        name: str(parameter.task_value("none", name)) for name, parameter in config.g5.get_params()
-    }
+    defaults = option_defaults()
     for document in DOCUMENTS:
         shown = dict(
             re.findall(r"^\| `(\w+)` \| `([\w.]+)` \|", document.read_text("utf-8"), re.MULTILINE)
@@ -145,6 +143,18 @@ def test_the_documents_have_the_defaults() -> None:
         named = shown.keys() & defaults.keys()
         assert len(named) >= 10
         assert {name: shown[name] for name in named} == {name: defaults[name] for name in named}
+
+
+def test_luigi_cfg_has_every_option_with_its_default() -> None:
+    """The file that operators open first."""
+    section = (PROJECT / "luigi.cfg").read_text("utf-8").split("[core]")[0]
+    shown = dict(re.findall(r"^(\w+) = (\S+)$", section, re.MULTILINE))
+    assert shown == option_defaults()
+
+
+def option_defaults() -> dict[str, str]:
+    """The settings, as they are written in a file, with their defaults."""
+    return {name: str(parameter._default) for name, parameter in config.g5.get_params()}
 
 
 def anchors(document: Path) -> set[str]:
@@ -171,7 +181,7 @@ def paths(text: str) -> Iterator[str]:
     """Words in code that look like files."""
     for span in spans(text):
         for word in re.split(r"[\s='\",;:()|&]+", span):
-            if PATH.fullmatch(word) and not re.search(r"\.\.\.|^[\d./*]+s?$", word):
+            if PATH.fullmatch(word) and not re.search(r"\.\.\.|<|^[\d./*]+s?$", word):
                 yield word.rstrip("/")
 
 

@@ -172,7 +172,7 @@ def test_the_daily_update_grows_the_newest_chunk_and_then_rests(
     old = home.builds()
     late = home.g5("health")
     assert late.code == 1
-    assert "ends on 2024-04-12, 2024-04-18 was published more than 12 h ago" in late.out
+    assert "ends on 2024-04-12, 2024-04-19 was published more than 12 h ago" in late.out
     with home.start("BuildAll", *FAR) as run:
         until(lambda: running.holder(home.root) == run.pid)
         code, _, told = patient(home, "daily")

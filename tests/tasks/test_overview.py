@@ -13,7 +13,7 @@ import pytest
 from pipeline.errors import MissingData, UsageError
 from pipeline.simulator.app import DEFAULT_API_KEY
 from pipeline.tasks.overview import Plan, action_of, plan_of
-from tests.tasks.commands import EVERYTHING, NOW, Home, asked, rewrite
+from tests.tasks.commands import EVERYTHING, FEW_SOURCES, NOW, Home, asked, rewrite
 from tests.tasks.conftest import RANGE
 from tests.tasks.vendor import settings_at
 
@@ -43,7 +43,9 @@ def planner(api: str, monkeypatch: pytest.MonkeyPatch) -> Planner:
             for name in ("force", "resume", "latest_only", "ask_files", "chunk_months")
             if name in changes
         }
-        settings = settings_at(root, **({"source_route": "auto"} | changes))
+        few = frozenset(FEW_SOURCES["UNAVAILABLE_SOURCES"].split(","))
+        usual = {"source_route": "auto", "unavailable_sources": few}
+        settings = settings_at(root, **(usual | changes))
         return plan_of(settings, start, end, **flags)
 
     return plan
