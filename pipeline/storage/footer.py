@@ -27,10 +27,8 @@ from pipeline.storage.thrift import (
     Cursor,
     Struct,
     ThriftError,
-    put_field,
-    put_list_start,
-    put_struct,
 )
+from pipeline.storage.thriftout import put_field, put_list_start, put_struct
 
 MAGIC = b"PAR1"
 LENGTH_BYTES = 4

@@ -24,7 +24,8 @@ from typing import IO, Any, Self
 from pipeline.errors import StorageError
 from pipeline.storage.atomic import os_errors
 from pipeline.storage.footer import MAGIC, FooterWriter, integer, member, read_footer
-from pipeline.storage.thrift import I64, LIST, STRUCT, Struct, ThriftError, decode, encode
+from pipeline.storage.thrift import I64, Struct, ThriftError
+from pipeline.storage.thriftout import shift_in_list
 
 _BLOCK = 4096
 _SLICE = 1 << 26  # copied in one call: short enough to stop in good time
@@ -54,6 +55,7 @@ def splice(sources: Sequence[Path], target: Path) -> None:
         Unlike: the files differ beyond their row groups, in the schema or in key-value metadata.
         StorageError: a file is damaged, encrypted or keeps its data in other files.
         OSError: a file cannot be read or written.
+        OverflowError: the footer is longer than the format can tell.
     """
     with (
         target.open("wb") as out,
@@ -75,8 +77,8 @@ def splice(sources: Sequence[Path], target: Path) -> None:
 
 
 def _add(path: Path, source: IO[bytes], footer: FooterWriter, copier: _Copier, end: int) -> int:
-    """Copy a file behind what ends at ``end``; where it ends itself. One without rows adds
-    nothing."""
+    """Copy a file behind what ends at ``end``; where it ends itself. One without row
+    groups adds nothing."""
     with damaged(path):
         parts = read_footer(source)
         start = -(-end // _BLOCK) * _BLOCK
@@ -177,13 +179,8 @@ class Shift:
         offset, length = integer(chunk, _OFFSET_INDEX), integer(chunk, _OFFSET_INDEX_LENGTH)
         if not len(MAGIC) <= offset <= offset + length <= self._end:
             raise ThriftError(f"an offset index at {offset}; expected before {self._end}")
-        index = decode(os.pread(self._source, length, offset))
-        kind, locations = index.get(_LOCATIONS, (0, None))
-        if kind != LIST or (locations.items and locations.kind != STRUCT):
-            raise ThriftError("an offset index without page locations")
-        for location in locations.items:
-            self._move(location, _PAGE_OFFSET)
-        content = encode(index)
+        index = os.pread(self._source, length, offset)
+        content = shift_in_list(index, _LOCATIONS, _PAGE_OFFSET, self._by)
         chunk[_OFFSET_INDEX] = (I64, self._by + self._end + len(self.indexes))
         chunk[_OFFSET_INDEX_LENGTH] = (chunk[_OFFSET_INDEX_LENGTH][0], len(content))
         self.indexes += content
@@ -238,6 +235,8 @@ class _Copier:
             if not count:
                 raise StorageError(f"Parquet file {path}: cut off while it was read", "run again")
             done += count
+        # Waiting for the disk here, while the next footer passes, leaves little to wait for later.
+        os.fsync(self._target)
 
 
 def copy_range(source: int, target: int, length: int, begin: int, at: int) -> int:

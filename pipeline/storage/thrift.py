@@ -32,10 +32,10 @@ Struct = dict[int, Field]
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID = range(1, 14)
 
-_INTEGERS = frozenset({I16, I32, I64})
+INTEGERS = frozenset({I16, I32, I64})
 _FIXED = {DOUBLE: 8, UUID: 16}
-_CONTAINERS = frozenset({LIST, SET, MAP, STRUCT})
-_DEEPEST = 32  # Parquet needs six levels; a damaged file must not exhaust the stack
+CONTAINERS = frozenset({LIST, SET, MAP, STRUCT})
+DEEPEST = 32  # Parquet needs six levels; a damaged file must not exhaust the stack
 _LONGEST = 70  # bits of a varint: ten bytes
 
 
@@ -81,13 +81,13 @@ class Cursor:
         last = 0
         try:
             while self._data[self._at]:
-                kind, last, self._at = _field_header(self._data, self._at, last)
+                kind, last, self._at = field_header(self._data, self._at, last)
                 yield last, kind
         except IndexError as error:
             raise ThriftError("cut off") from error
         self._at += 1
 
-    def value(self, kind: int, levels: int = _DEEPEST) -> Any:
+    def value(self, kind: int, levels: int = DEEPEST) -> Any:
         """The value that begins here.
 
         Args:
@@ -112,7 +112,7 @@ class Cursor:
         if kind != LIST:
             raise ThriftError(f"a field of type {kind}; expected a list")
         try:
-            inner, count, self._at = _list_header(self._data, self._at)
+            inner, count, self._at = list_header(self._data, self._at)
         except IndexError as error:
             raise ThriftError("cut off") from error
         return inner, count
@@ -128,47 +128,6 @@ def decode(data: bytes) -> Struct:
     return struct
 
 
-def encode(struct: Struct) -> bytes:
-    """The bytes of a struct."""
-    out = bytearray()
-    put_struct(out, struct)
-    return bytes(out)
-
-
-def put_struct(out: bytearray, struct: Struct) -> None:
-    """Append a struct. Integers are written in place, as they are read."""
-    last = 0
-    for field, (kind, value) in struct.items():
-        step = field - last
-        if kind in _INTEGERS and 0 < step < 16:
-            out.append(step << 4 | kind)
-            raw = value << 1 if value >= 0 else ~(value << 1)
-            while raw > 127:
-                out.append(raw & 127 | 128)
-                raw >>= 7
-            out.append(raw)
-        elif type(value) is bytes and kind in _CONTAINERS and 0 < step < 16:
-            out.append(step << 4 | kind)
-            out += value
-        else:
-            put_field(out, last, field, kind, value)
-        last = field
-    out.append(0)
-
-
-def put_field(out: bytearray, last: int, field: int, kind: int, value: Any) -> None:
-    """Append one field that follows field ``last``, 0 at the beginning of a struct."""
-    _put_field_header(out, last, field, kind)
-    if kind not in (TRUE, FALSE):
-        _put_element(out, kind, value)
-
-
-def put_list_start(out: bytearray, last: int, field: int, kind: int, count: int) -> None:
-    """Append what stands in front of the elements of a list field."""
-    _put_field_header(out, last, field, LIST)
-    _put_list_header(out, kind, count)
-
-
 def _struct(data: bytes, at: int, levels: int) -> tuple[Struct, int]:
     """Decode a struct. Integers are read in place: they are most of every footer."""
     fields: Struct = {}
@@ -179,8 +138,8 @@ def _struct(data: bytes, at: int, levels: int) -> tuple[Struct, int]:
             last += head >> 4
             at += 1
         else:
-            kind, last, at = _field_header(data, at, last)
-        if kind in _INTEGERS:
+            kind, last, at = field_header(data, at, last)
+        if kind in INTEGERS:
             raw = data[at]
             at += 1
             if raw > 127:
@@ -192,12 +151,12 @@ def _struct(data: bytes, at: int, levels: int) -> tuple[Struct, int]:
     return fields, at + 1
 
 
-def _field_header(data: bytes, at: int, last: int) -> tuple[int, int, int]:
+def field_header(data: bytes, at: int, last: int) -> tuple[int, int, int]:
     """Type and id of the field that begins here, and where its value begins."""
     head = data[at]
     if head > 15:
         return head & 15, last + (head >> 4), at + 1
-    field, at = _integer(data, at + 1)
+    field, at = integer_at(data, at + 1)
     return head, field, at
 
 
@@ -209,12 +168,12 @@ def _value(data: bytes, at: int, kind: int, levels: int) -> tuple[Any, int]:
 
 
 def _element(data: bytes, at: int, kind: int, levels: int) -> tuple[Any, int]:
-    if kind in _INTEGERS:
-        return _integer(data, at)
+    if kind in INTEGERS:
+        return integer_at(data, at)
     if kind == BINARY:
         length, at = _varint(data, at)
         return _slice(data, at, length)
-    if kind in _CONTAINERS:
+    if kind in CONTAINERS:
         return _container(data, at, kind, levels)
     if kind in (BYTE, TRUE, FALSE):
         return data[at], at + 1
@@ -225,7 +184,7 @@ def _element(data: bytes, at: int, kind: int, levels: int) -> tuple[Any, int]:
 
 def _container(data: bytes, at: int, kind: int, levels: int) -> tuple[Any, int]:
     if not levels:
-        end = _skip(data, at, kind, _DEEPEST)
+        end = skip(data, at, kind, DEEPEST)
         return data[at:end], end
     if kind == STRUCT:
         return _struct(data, at, levels - 1)
@@ -235,7 +194,7 @@ def _container(data: bytes, at: int, kind: int, levels: int) -> tuple[Any, int]:
 
 
 def _items(data: bytes, at: int, levels: int) -> tuple[Items, int]:
-    kind, count, at = _list_header(data, at)
+    kind, count, at = list_header(data, at)
     items = []
     for _ in range(count):
         item, at = _element(data, at, kind, levels)
@@ -253,29 +212,34 @@ def _pairs(data: bytes, at: int, levels: int) -> tuple[Pairs, int]:
     return Pairs(key, value, pairs), at
 
 
-def _skip(data: bytes, at: int, kind: int, levels: int) -> int:
+def skip(data: bytes, at: int, kind: int, levels: int) -> int:
     """The position behind an element; it and all in it are well-formed."""
-    if kind in _INTEGERS:
-        return _integer(data, at)[1] if data[at] > 127 else at + 1
-    if kind not in _CONTAINERS:
+    if kind in INTEGERS:
+        end = at + _LONGEST // 7
+        while data[at] > 127:
+            at += 1
+            if at == end:
+                raise ThriftError("a number of more than ten bytes")
+        return at + 1
+    if kind not in CONTAINERS:
         return _element(data, at, kind, levels)[1]
     if not levels:
-        raise ThriftError(f"nested deeper than {_DEEPEST} levels")
+        raise ThriftError(f"nested deeper than {DEEPEST} levels")
     if kind == STRUCT:
         last = 0
         while data[at]:
-            inner, last, at = _field_header(data, at, last)
-            if inner > FALSE:
-                at = _skip(data, at, inner, levels - 1)
+            inner, last, at = field_header(data, at, last)
+            if inner not in (TRUE, FALSE):
+                at = skip(data, at, inner, levels - 1)
         return at + 1
     if kind == MAP:
         key, value, count, at = _map_header(data, at)
         for _ in range(count):
-            at = _skip(data, _skip(data, at, key, levels - 1), value, levels - 1)
+            at = skip(data, skip(data, at, key, levels - 1), value, levels - 1)
         return at
-    inner, count, at = _list_header(data, at)
+    inner, count, at = list_header(data, at)
     for _ in range(count):
-        at = _skip(data, at, inner, levels - 1)
+        at = skip(data, at, inner, levels - 1)
     return at
 
 
@@ -287,7 +251,7 @@ def _map_header(data: bytes, at: int) -> tuple[int, int, int, int]:
     return kinds >> 4, kinds & 15, _fitting(data, at, count), at + 1
 
 
-def _list_header(data: bytes, at: int) -> tuple[int, int, int]:
+def list_header(data: bytes, at: int) -> tuple[int, int, int]:
     head = data[at]
     kind, count = head & 15, head >> 4
     at += 1
@@ -310,7 +274,7 @@ def _slice(data: bytes, at: int, length: int) -> tuple[bytes, int]:
     return data[at:end], end
 
 
-def _integer(data: bytes, at: int) -> tuple[int, int]:
+def integer_at(data: bytes, at: int) -> tuple[int, int]:
     raw, at = _varint(data, at)
     return (raw >> 1) ^ -(raw & 1), at
 
@@ -326,60 +290,3 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
         if shift >= _LONGEST:
             raise ThriftError("a number of more than ten bytes")
-
-
-def _put_field_header(out: bytearray, last: int, field: int, kind: int) -> None:
-    step = field - last
-    if 0 < step < 16:
-        out.append(step << 4 | kind)
-    else:
-        out.append(kind)
-        _put_integer(out, field)
-
-
-def _put_element(out: bytearray, kind: int, value: Any) -> None:
-    if kind in _INTEGERS:
-        _put_integer(out, value)
-    elif kind == BINARY:
-        _put_varint(out, len(value))
-        out += value
-    elif isinstance(value, bytes):
-        out += value
-    elif kind == STRUCT:
-        put_struct(out, value)
-    elif kind in (LIST, SET):
-        _put_list_header(out, value.kind, len(value.items))
-        for item in value.items:
-            _put_element(out, value.kind, item)
-    elif kind == MAP:
-        _put_pairs(out, value)
-    else:
-        out.append(value)
-
-
-def _put_pairs(out: bytearray, value: Pairs) -> None:
-    _put_varint(out, len(value.pairs))
-    if value.pairs:
-        out.append(value.key << 4 | value.value)
-    for key, item in value.pairs:
-        _put_element(out, value.key, key)
-        _put_element(out, value.value, item)
-
-
-def _put_list_header(out: bytearray, kind: int, count: int) -> None:
-    if count < 15:
-        out.append(count << 4 | kind)
-    else:
-        out.append(15 << 4 | kind)
-        _put_varint(out, count)
-
-
-def _put_integer(out: bytearray, value: int) -> None:
-    _put_varint(out, value << 1 if value >= 0 else ~(value << 1))
-
-
-def _put_varint(out: bytearray, raw: int) -> None:
-    while raw > 127:
-        out.append(raw & 127 | 128)
-        raw >>= 7
-    out.append(raw)

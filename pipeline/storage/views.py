@@ -26,7 +26,7 @@ from pipeline.storage.chunks import ChunkStore, Clock, utc_now
 from pipeline.storage.footer import MAGIC, FooterWriter, Unlike, read_footer, text
 from pipeline.storage.merged import Source, date_range, gather, refuse_if_rebuilt
 from pipeline.storage.splice import damaged
-from pipeline.storage.thrift import Struct
+from pipeline.storage.thrift import Struct, ThriftError
 
 KEPT = 3
 INDEX = "_metadata"
@@ -135,6 +135,8 @@ class _InFile:
         return offset
 
     def column(self, chunk: Struct) -> Struct:
+        if _FILE_PATH in chunk:
+            raise ThriftError("its data are in other files")
         return {_FILE_PATH: text(self.name), **chunk}
 
 

@@ -24,7 +24,8 @@ from pipeline.storage import splice as splicing
 from pipeline.storage.footer import Unlike, read_footer
 from pipeline.storage.joining import copy_row_groups
 from pipeline.storage.splice import splice
-from pipeline.storage.thrift import Cursor, Struct, decode, encode
+from pipeline.storage.thrift import Cursor, Struct, decode
+from pipeline.storage.thriftout import encode
 from tests.storage.readers import READERS
 
 DAY = dt.date(2020, 1, 1)

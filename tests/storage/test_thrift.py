@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.storage import thrift as t
+from pipeline.storage import thriftout as out
 
 INTEGERS = {t.I16: 16, t.I32: 32, t.I64: 64}
 
@@ -65,24 +66,24 @@ TREES = structs(
 @given(TREES)
 def test_every_tree_comes_back(tree):
     """Every type, whatever its place."""
-    data = t.encode(tree)
+    data = out.encode(tree)
     assert t.decode(data) == tree
-    assert t.encode(t.decode(data)) == data
+    assert out.encode(t.decode(data)) == data
 
 
 @given(TREES, st.integers(1, 4))
 def test_what_lies_deeper_passes_as_it_is(tree, levels):
     """Containers left encoded give the same bytes; all that is not nested is there to see."""
-    data = t.encode(tree)
+    data = out.encode(tree)
     shallow = t.Cursor(data).value(t.STRUCT, levels)
-    assert t.encode(shallow) == data
+    assert out.encode(shallow) == data
     assert shallow.keys() == tree.keys()
 
 
 @given(TREES, st.binary(max_size=3), st.data())
 def test_damage_is_either_seen_or_another_tree(tree, inserted, data):
     """Cut, overwritten or stuffed: never another exception."""
-    content = t.encode(tree)
+    content = out.encode(tree)
     at = data.draw(st.integers(0, len(content)))
     damaged = content[:at] + inserted + content[at + data.draw(st.integers(0, 3)) :]
     try:
@@ -96,13 +97,12 @@ def test_damage_is_either_seen_or_another_tree(tree, inserted, data):
     assert isinstance(tree, dict) == isinstance(shallow, dict)
 
 
-@given(TREES)
-def test_what_is_cut_off_is_refused(tree):
+@given(TREES, st.data())
+def test_what_is_cut_off_is_refused(tree, data):
     """A struct has an end."""
-    content = t.encode(tree)
-    for length in range(len(content)):
-        with pytest.raises(t.ThriftError):
-            t.decode(content[:length])
+    content = out.encode(tree)
+    with pytest.raises(t.ThriftError):
+        t.decode(content[: data.draw(st.integers(0, len(content) - 1))])
 
 
 def test_the_bytes_are_those_of_the_specification():
@@ -118,7 +118,7 @@ def test_the_bytes_are_those_of_the_specification():
     expected = bytes.fromhex(
         "1501 11 0628ac02 18026162 19f30f" + bytes(range(15)).hex() + "1b0184016b06 00"
     )
-    assert t.encode(tree) == expected
+    assert out.encode(tree) == expected
     assert t.decode(expected) == tree
 
 
@@ -142,7 +142,7 @@ def test_nonsense_is_named(content, reason):
 def test_a_long_list_passes_element_by_element():
     """A cursor walks where a decoder would hold everything."""
     items = t.Items(t.STRUCT, [{1: (t.I64, i)} for i in range(40)])
-    cursor = t.Cursor(t.encode({1: (t.I32, 7), 4: (t.LIST, items), 6: (t.BINARY, b"x")}))
+    cursor = t.Cursor(out.encode({1: (t.I32, 7), 4: (t.LIST, items), 6: (t.BINARY, b"x")}))
     seen = []
     for field, kind in cursor.fields():
         if field == 4:
@@ -153,8 +153,31 @@ def test_a_long_list_passes_element_by_element():
     assert seen == [7, *items.items, b"x"]
     with pytest.raises(t.ThriftError, match="expected a list"):
         cursor.list_start(t.I32)
-    out = bytearray()
-    t.put_field(out, 0, 1, t.I32, 7)
-    t.put_list_start(out, 1, 4, t.STRUCT, 1)
-    t.put_struct(out, {1: (t.I64, 5)})
-    assert t.decode(bytes(out) + b"\0")[4] == (t.LIST, t.Items(t.STRUCT, [{1: (t.I64, 5)}]))
+    content = bytearray()
+    out.put_field(content, 0, 1, t.I32, 7)
+    out.put_list_start(content, 1, 4, t.STRUCT, 1)
+    out.put_struct(content, {1: (t.I64, 5)})
+    assert t.decode(bytes(content) + b"\0")[4] == (t.LIST, t.Items(t.STRUCT, [{1: (t.I64, 5)}]))
+
+
+@given(
+    st.lists(TREES.map(lambda tree: {**tree, 1: (t.I64, 5)}), max_size=3),
+    TREES,
+    st.integers(0, 1 << 40),
+)
+def test_one_number_of_every_element_is_shifted(items, around, by):
+    """And nothing else, whatever stands around it."""
+    listed = (t.LIST, t.Items(t.STRUCT, items))
+    data = out.encode({**around, 300: listed})
+    moved = [{**item, 1: (t.I64, 5 + by)} for item in items]
+    assert t.decode(out.shift_in_list(data, 300, 1, by)) == {
+        **around,
+        300: (t.LIST, t.Items(t.STRUCT, moved)),
+    }
+
+
+@pytest.mark.parametrize("content", ["00", "150200", "192502 04 00", "19"])
+def test_shifting_needs_a_list_of_structs(content):
+    """None, a number, a list of numbers, and one that is cut off."""
+    with pytest.raises(t.ThriftError):
+        out.shift_in_list(bytes.fromhex(content), 1, 1, 7)
