@@ -94,7 +94,7 @@ class g5(luigi.Config):  # noqa: N801  (the name is the section)
     )
     compute_threads = luigi.Parameter(default="2", description="threads of one chunk build")
     columns_in_memory_mb = luigi.Parameter(
-        default="400",
+        default="0",
         description="base columns of a chunk build beyond this wait on disk for their rows",
     )
     log_format = luigi.Parameter(default="text", description="of logs/g5.log: text or json")
