@@ -13,7 +13,15 @@ import numpy as np
 from pipeline.features import kernels
 from pipeline.features.futures import topix_basis
 from pipeline.features.kernels import ZERO_DEVIATION
-from pipeline.features.spec import AFTER_CLOSE, CLOSE, Feature, FloatArray, Scope, no_carried_close
+from pipeline.features.spec import (
+    AFTER_CLOSE,
+    AFTER_NIGHT,
+    CLOSE,
+    Feature,
+    FloatArray,
+    Scope,
+    no_carried_close,
+)
 from pipeline.market.data import Market
 from pipeline.market.jit import jit
 
@@ -93,10 +101,7 @@ FEATURES: tuple[Feature, ...] = (
         name="beta_x_fut_basis",
         formula="beta60_topix_T*fut_topix_basis_T. [was basis_gate]",
         inputs=f"{CLOSE};idx-bars-daily-topix.C;drv-bars-daily-fut.Settle,CCMFlag",
-        available=(
-            "T+1 03:00 JST (stamped 27:00 of T), 5 h before the cutoff; "
-            "own value of T allowed in row T"
-        ),
+        available=AFTER_NIGHT,
         unit="ratio",
         null_rule="either input null",
         check="hand",

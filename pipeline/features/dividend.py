@@ -10,9 +10,16 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.features.fundamental import DISCLOSED
-from pipeline.features.kernels import ratio, window_count
-from pipeline.features.spec import CLOSE, Feature, FloatArray, Scope
+from pipeline.features.identity import listed_columns
+from pipeline.features.kernels import ratio
+from pipeline.features.spec import (
+    CLOSE,
+    DISCLOSED,
+    PRICE_AND_STATEMENT,
+    Feature,
+    FloatArray,
+    Scope,
+)
 from pipeline.market import basis
 from pipeline.market.axis import Axis, IndexArray
 from pipeline.market.data import Market
@@ -23,7 +30,6 @@ from pipeline.market.statements import Statements
 SCOPE: Scope = "market"
 
 _YEAR = 365  # calendar days of trailing dividends
-_LISTED_WINDOW = 500  # columns over which listing_age_td counts
 _LISTED = 250  # columns of listing after which no ex-date means no dividend
 _CAP = 250  # columns to or from an ex-date
 _NEAR = 120  # columns ahead in which the amount of an ex-date matters
@@ -35,7 +41,6 @@ _BOOK = (
 _NOTICES = "fin-dividend.PubDate,PubTime,RefNo,CARefNo,StatCode,DivRate,ExDate,CommSpecCode"
 _PUBLISHED = "PubDate 19:00 JST at the latest; as-of join, first row = first trading day >= PubDate"
 _WITH_PRICE = "PubDate 19:00 JST and price of T; as-of join by PubDate"
-_PRICED = "max(T 16:30 JST, DiscDate 24:30 JST); price of T allowed, statement as-of DiscDate"
 
 _feature = partial(
     Feature, family="dividend", lookback=300, dtype="float32", unit="ratio", check="hand"
@@ -64,7 +69,7 @@ FEATURES: tuple[Feature, ...] = (
             "(effective column,T], divided by p_T"
         ),
         inputs=f"fin-summary.FDivAnn,NxFDivAnn,CurFYEn,NxtFYEn;{CLOSE}",
-        available=_PRICED,
+        available=PRICE_AND_STATEMENT,
         null_rule="no forecast for fy*",
     ),
     _feature(
@@ -85,7 +90,7 @@ FEATURES: tuple[Feature, ...] = (
             "the last change of the full-year dividend forecast of fy*; 0 if never changed"
         ),
         inputs=f"fin-summary.FDivAnn,NxFDivAnn;{CLOSE}",
-        available=_PRICED,
+        available=PRICE_AND_STATEMENT,
         null_rule="no forecast for fy*",
     ),
     _feature(
@@ -151,7 +156,7 @@ def _from_notices(market: Market) -> dict[str, FloatArray]:
 
 def _no_dividend(panel: Panel) -> FloatArray:
     """(codes, n_out) 0 where listing_age_td says that no ex-date means no dividend, else NaN."""
-    age = window_count(np.where(panel.listed, 1.0, np.nan), _LISTED_WINDOW, panel.n_out)
+    age = listed_columns(panel.listed)[:, -panel.n_out :].astype(np.float64)
     return np.where(panel.pick(age) >= _LISTED, 0.0, np.nan)
 
 

@@ -7,7 +7,13 @@ from functools import partial
 import numpy as np
 
 from pipeline.features import kernels
-from pipeline.features.spec import CLOSE, Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    CLOSE,
+    PRICE_AND_STATEMENT,
+    Feature,
+    FloatArray,
+    Scope,
+)
 from pipeline.market.data import Market
 from pipeline.market.reactions import NO_REACTION, REACH
 from pipeline.market.schedule import DEPTH
@@ -45,9 +51,7 @@ _reported = partial(
     _feature,
     inputs=f"{_STATEMENTS};{CLOSE};{_TOPIX}",
     lookback=REACH + 2,
-    available=(
-        "max(T 16:30 JST, DiscDate 24:30 JST); price of T allowed, statement as-of DiscDate"
-    ),
+    available=PRICE_AND_STATEMENT,
     unit="ratio",
     null_rule=f"no event in the last {REACH} columns",
 )

@@ -12,18 +12,19 @@ from typing import Final
 import numpy as np
 
 from pipeline.features import kernels
-from pipeline.features.spec import Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    DISCLOSED,
+    Feature,
+    FloatArray,
+    Scope,
+)
 from pipeline.market.accounts import Accounts
 from pipeline.market.axis import IndexArray
 from pipeline.market.data import Market
-from pipeline.market.statement_book import NO_ROW
+from pipeline.market.inforce import NO_ROW
 from pipeline.market.statements import Latest, Statements
 
 SCOPE: Scope = "market"
-
-DISCLOSED = (
-    "DiscDate 24:30 JST at the latest; as-of join, first row = first trading day >= DiscDate"
-)
 
 _BOOK = "see 'statement book' in features.md; "
 _KEYS = "fin-summary.DiscDate,DiscTime,DiscNo,DocType,CurPerType,CurPerEn,CurFYEn"

@@ -7,7 +7,12 @@ from functools import partial
 import numpy as np
 
 from pipeline.features.kernels import ratio
-from pipeline.features.spec import Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    AFTER_NIGHT,
+    Feature,
+    FloatArray,
+    Scope,
+)
 from pipeline.market.axis import Axis
 from pipeline.market.data import Market
 from pipeline.market.futures import Contracts
@@ -23,9 +28,7 @@ _feature = partial(
     Feature,
     family="futures",
     inputs=_INPUTS,
-    available=(
-        "T+1 03:00 JST (stamped 27:00 of T), 5 h before the cutoff; own value of T allowed in row T"
-    ),
+    available=AFTER_NIGHT,
     dtype="float32",
     unit="ratio",
     null_rule="no record with EmMrgnTrgDiv='002' for the contract on a needed date",

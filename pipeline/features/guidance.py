@@ -10,9 +10,15 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.features.fundamental import DISCLOSED
 from pipeline.features.kernels import ratio
-from pipeline.features.spec import CLOSE, Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    CLOSE,
+    DISCLOSED,
+    PRICE_AND_STATEMENT,
+    Feature,
+    FloatArray,
+    Scope,
+)
 from pipeline.market.data import Market
 from pipeline.market.fiscal import FULL_YEAR, YEAR
 from pipeline.market.forecasts import CURRENT, Item
@@ -75,9 +81,7 @@ FEATURES: tuple[Feature, ...] = (
             "for g(NP); 0 if never changed"
         ),
         inputs=f"{_FIELDS},ShOutFY;{CLOSE}",
-        available=(
-            "max(T 16:30 JST, DiscDate 24:30 JST); price of T allowed, statement as-of DiscDate"
-        ),
+        available=PRICE_AND_STATEMENT,
     ),
     _feature(
         name="guide_rev_net_count_250d",

@@ -138,7 +138,7 @@ def compute(market: Market) -> dict[str, FloatArray]:
         "scale_bucket": field(master.scale),
         "margin_class": field(master.margin),
         "is_traded": of_record(traded),
-        "listing_age_td": of_record(_listed_columns(listed)[wanted]),
+        "listing_age_td": of_record(listed_columns(listed)[wanted]),
         "days_since_market_change": _columns_since(
             _tier_changes(master.tier[row], listed), panel.n_out
         ),
@@ -146,7 +146,7 @@ def compute(market: Market) -> dict[str, FloatArray]:
     }
 
 
-def _listed_columns(listed: BoolArray) -> NDArray[np.int32]:
+def listed_columns(listed: BoolArray) -> NDArray[np.int32]:
     """Listed columns among the last 500, (lines, columns): whole numbers, so sums are exact."""
     total = np.cumsum(listed, axis=1, dtype=np.int32)
     count = total.copy()

@@ -11,6 +11,7 @@ from pipeline.features.spec import (
     AFTER_CLOSE,
     BARS,
     CLOSE,
+    PRICE_AND_STATEMENT,
     Feature,
     FloatArray,
     Scope,
@@ -88,9 +89,7 @@ FEATURES: tuple[Feature, ...] = (
         ),
         inputs=f"{_TURNOVER};fin-summary.ShOutFY,TrShFY",
         lookback=200,
-        available=(
-            "max(T 16:30 JST, DiscDate 24:30 JST); price of T allowed, statement as-of DiscDate"
-        ),
+        available=PRICE_AND_STATEMENT,
         unit="ratio per day",
         null_rule="mktcap null",
         check="hand",

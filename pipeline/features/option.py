@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from pipeline.features import kernels
 from pipeline.features.order import window_rank
 from pipeline.features.smile import MIN_DAYS, at_horizon, closest, expiry_smiles
-from pipeline.features.spec import BoolArray, Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    AFTER_NIGHT,
+    BoolArray,
+    Feature,
+    FloatArray,
+    Scope,
+)
 from pipeline.market.data import Market
 from pipeline.market.options import OptionQuotes
 from pipeline.market.sessions import DateArray
@@ -41,9 +47,7 @@ _feature = partial(
     family="option",
     inputs="drv-bars-daily-opt-225.Date,Strike,PCDiv,SQD,IV,IR,Settle,OI,Vo,Va,UnderPx,EmMrgnTrgDiv",
     lookback=0,
-    available=(
-        "T+1 03:00 JST (stamped 27:00 of T), 5 h before the cutoff; own value of T allowed in row T"
-    ),
+    available=AFTER_NIGHT,
     dtype="float32",
     null_rule="no valid smile (see features.md) on T",
 )

@@ -18,7 +18,15 @@ from pipeline.features.cross_section import (
     whole,
 )
 from pipeline.features.peer_estimation import peer_mean, peer_table
-from pipeline.features.spec import AFTER_CLOSE, CLOSE, BoolArray, Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    AFTER_CLOSE,
+    CLOSE,
+    PRICE_AND_STATEMENT,
+    BoolArray,
+    Feature,
+    FloatArray,
+    Scope,
+)
 from pipeline.market.data import Market
 from pipeline.market.jit import jit
 
@@ -87,9 +95,7 @@ FEATURES: tuple[Feature, ...] = (
         ),
         inputs=f"{CLOSE};fin-summary.ShOutFY,TrShFY",
         lookback=200,
-        available=(
-            "max(T 16:30 JST, DiscDate 24:30 JST); price of T allowed, statement as-of DiscDate"
-        ),
+        available=PRICE_AND_STATEMENT,
         null_rule="mktcap null",
         check="hand",
     ),

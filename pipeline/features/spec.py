@@ -21,6 +21,15 @@ Scope = Literal["line", "market", "derived"]
 CLOSE = "eq-bars-daily.C,Vo,AdjFactor"
 BARS = "eq-bars-daily.O,H,L,C,Vo,AdjFactor"
 AFTER_CLOSE = "T 16:30 JST; own value of T allowed in row T"
+AFTER_NIGHT = (
+    "T+1 03:00 JST (stamped 27:00 of T), 5 h before the cutoff; own value of T allowed in row T"
+)
+DISCLOSED = (
+    "DiscDate 24:30 JST at the latest; as-of join, first row = first trading day >= DiscDate"
+)
+PRICE_AND_STATEMENT = (
+    "max(T 16:30 JST, DiscDate 24:30 JST); price of T allowed, statement as-of DiscDate"
+)
 
 
 def no_carried_close(columns: int) -> str:

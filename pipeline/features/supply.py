@@ -7,8 +7,12 @@ from functools import partial
 import numpy as np
 
 from pipeline.features import kernels
-from pipeline.features.fundamental import DISCLOSED
-from pipeline.features.spec import Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    DISCLOSED,
+    Feature,
+    FloatArray,
+    Scope,
+)
 from pipeline.market.data import Market
 from pipeline.market.statements import Statements
 

@@ -7,7 +7,14 @@ from functools import partial
 import numpy as np
 
 from pipeline.features import kernels
-from pipeline.features.spec import AFTER_CLOSE, Feature, FloatArray, Scope
+from pipeline.features.oscillator import rsi
+from pipeline.features.spec import (
+    AFTER_CLOSE,
+    AFTER_NIGHT,
+    Feature,
+    FloatArray,
+    Scope,
+)
 from pipeline.market import indices
 from pipeline.market.data import Market
 
@@ -135,10 +142,7 @@ FEATURES: tuple[Feature, ...] = (
         ),
         inputs="drv-bars-daily-opt-225.UnderPx;idx-bars-daily-topix.C",
         lookback=_MONTH,
-        available=(
-            "T+1 03:00 JST (stamped 27:00 of T), 5 h before the cutoff; "
-            "own value of T allowed in row T"
-        ),
+        available=AFTER_NIGHT,
         null_rule="no option file on T or T-20",
         check="hand",
     ),
@@ -161,7 +165,7 @@ def _topix(market: Market, n_out: int) -> dict[str, FloatArray]:
     result = {f"topix_ret_{days}d": _return(c, days, n_out) for days in (1, 5, _MONTH)}
     result["topix_overnight"] = kernels.simple_change(opened, kernels.lagged(c, 1, n_out))
     result["topix_intraday"] = kernels.simple_change(now, opened)
-    result["topix_rsi_14"] = _rsi(c, before, n_out)
+    result["topix_rsi_14"] = rsi(c, before, 14, n_out)
     true_range = np.maximum(h, before) - np.minimum(low, before)
     result["topix_natr_14"] = 100.0 * kernels.ratio(kernels.wilder(true_range, 14, n_out), now)
     g = kernels.log_change(c, before)
@@ -193,11 +197,3 @@ def _return(series: FloatArray, days: int, n_out: int) -> FloatArray:
     return kernels.simple_change(
         kernels.lagged(series, 0, n_out), kernels.lagged(series, days, n_out)
     )
-
-
-def _rsi(close: FloatArray, before: FloatArray, n_out: int) -> FloatArray:
-    """Wilder's relative strength index over 14 columns, (1, n_out); 50 where nothing moves."""
-    move = np.where(kernels.same_price(close, before), 0.0, close - before)
-    gain = kernels.wilder(np.maximum(move, 0.0), 14, n_out)
-    loss = kernels.wilder(np.maximum(-move, 0.0), 14, n_out)
-    return np.where(gain + loss == 0.0, 50.0, 100.0 * kernels.ratio(gain, gain + loss))

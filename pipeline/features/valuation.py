@@ -10,7 +10,13 @@ from functools import partial
 import numpy as np
 
 from pipeline.features import kernels
-from pipeline.features.spec import CLOSE, Feature, FloatArray, Scope
+from pipeline.features.spec import (
+    CLOSE,
+    PRICE_AND_STATEMENT,
+    Feature,
+    FloatArray,
+    Scope,
+)
 from pipeline.market.accounts import Accounts
 from pipeline.market.data import Market
 from pipeline.market.statements import Statements
@@ -24,7 +30,7 @@ _MIN_COUNT = 125
 _feature = partial(
     Feature,
     family="valuation",
-    available="max(T 16:30 JST, DiscDate 24:30 JST); price of T allowed, statement as-of DiscDate",
+    available=PRICE_AND_STATEMENT,
     dtype="float32",
     unit="ratio",
     null_rule="mktcap or the statement item null",

@@ -9,22 +9,18 @@ row with a later PubDate, and does not displace a newer day.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline.market.axis import (
-    NOWHERE,
     Axis,
     FloatArray,
     IndexArray,
     Source,
     dates_of,
-    encoded,
+    decoded,
     numbers_of,
 )
 from pipeline.market.basis import restated
@@ -97,29 +93,21 @@ def margin_alerts(source: Source, axis: Axis) -> MarginAlerts:
     """The disclosures in the rows of mkt-margin-alert."""
     table = source.table
     code, visible = axis.position_of(table["Code"]), axis.visible_from(source)
-    kept = (code != NOWHERE) & (visible < axis.n_columns)
-    kept &= visible >= axis.first_wanted - HISTORY - DEPTH
-    (row,) = np.nonzero(kept)
+    row = np.flatnonzero(axis.may_count(code, visible, axis.first_wanted - HISTORY - DEPTH))
     applied, published = dates_of(table["AppDate"]), dates_of(table["PubDate"])
     row = row[np.lexsort((published[row], applied[row], code[row]))]
-    restricted, warned = (_meant(table[name], _flag)[row] for name in _BY_JSF)
+    restricted, warned = (decoded(table[name], _flag)[row] for name in _BY_JSF)
     return MarginAlerts(
         axis=axis,
         offsets=offsets_of(code[row], axis.codes.size),
         since=axis.column_at_or_before(applied[row]),
         visible=visible[row],
-        reg_class=_meant(table["TSEMrgnRegCls"], _class)[row],
+        reg_class=decoded(table["TSEMrgnRegCls"], _class)[row],
         by_jsf=np.maximum(restricted, warned),
         long=numbers_of(table["LongOut"])[row],
         short=numbers_of(table["ShrtOut"])[row],
         long_change=numbers_of(table["LongOutChg"])[row],
     )
-
-
-def _meant(column: pa.ChunkedArray[Any], meaning: Callable[[str], float]) -> FloatArray:
-    """(rows,) a column of few texts as numbers."""
-    index, texts = encoded(column)
-    return np.array([meaning(text) for text in texts], dtype=np.float64)[index]
 
 
 def _flag(text: str) -> float:

@@ -9,10 +9,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,7 @@ from pipeline.market import (
     statements,
 )
 from pipeline.market import codes as code_tables
-from pipeline.market.axis import Axis, Source
+from pipeline.market.axis import NOWHERE, Axis, Source, dates_of, decoded, encoded, positions
 from pipeline.market.closes import carried_closes
 from pipeline.market.data import Market, Master
 from pipeline.market.panel import RELIST_GAP, BoolArray, FloatArray, Panel
@@ -143,32 +143,18 @@ def assemble(
 
 def _axis(table: pa.Table, sessions: DateArray) -> tuple[IndexArray, BoolArray]:
     """(rows,) column of each record and whether its date is on the axis at all."""
-    dates = table["Date"].to_numpy().astype("datetime64[D]")
+    dates = dates_of(table["Date"])
     column = np.searchsorted(sessions, dates)
     inside = column < sessions.size
     inside[inside] = sessions[column[inside]] == dates[inside]
     return column, inside
 
 
-def _encode(column: pa.ChunkedArray[Any]) -> tuple[IndexArray, list[str]]:
-    """(rows,) position in the list of distinct texts; null counts as an empty text."""
-    encoded = column.fill_null("").combine_chunks().dictionary_encode()
-    return encoded.indices.to_numpy().astype(np.int64), [
-        str(text) for text in encoded.dictionary.to_pylist()
-    ]
-
-
-def _decode(column: pa.ChunkedArray[Any], meaning: Callable[[str], float]) -> FloatArray:
-    """(rows,) a small code column as numbers."""
-    index, texts = _encode(column)
-    return np.array([meaning(text) for text in texts], dtype=np.float64)[index]
-
-
 def _master(table: pa.Table, sessions: DateArray, n_out: int) -> tuple[NDArray[np.str_], Master]:
     column, inside = _axis(table, sessions)
-    row_code, texts = _encode(table["Code"])
-    tier = _decode(table["Mkt"], code_tables.market_tier)
-    s33 = _decode(table["S33"], code_tables.sector33)
+    row_code, texts = encoded(table["Code"])
+    tier = decoded(table["Mkt"], code_tables.market_tier)
+    s33 = decoded(table["S33"], code_tables.sector33)
     ordinary = np.array([code_tables.is_ordinary_share(text) for text in texts], dtype=bool)
     member = inside & ordinary[row_code] & ~np.isnan(tier) & ~np.isnan(s33)
 
@@ -181,8 +167,8 @@ def _master(table: pa.Table, sessions: DateArray, n_out: int) -> tuple[NDArray[n
             f"{sessions[-n_out]} and {sessions[-1]}",
             "check the listed snapshot of these days",
         )
-    position = _positions(names, codes)[row_code]
-    keep = inside & (position >= 0)
+    position = positions(names, codes)[row_code]
+    keep = inside & (position != NOWHERE)
     at = (position[keep], column[keep])
 
     def dense(values: FloatArray) -> FloatArray:
@@ -198,21 +184,14 @@ def _master(table: pa.Table, sessions: DateArray, n_out: int) -> tuple[NDArray[n
     master = Master(
         listed=flags(inside),
         tier=dense(tier),
-        s17=dense(_decode(table["S17"], code_tables.sector17)),
+        s17=dense(decoded(table["S17"], code_tables.sector17)),
         s33=dense(s33),
-        scale=dense(_decode(table["ScaleCat"], code_tables.scale_bucket)),
-        margin=dense(_decode(table["Mrgn"], code_tables.margin_class)),
+        scale=dense(decoded(table["ScaleCat"], code_tables.scale_bucket)),
+        margin=dense(decoded(table["Mrgn"], code_tables.margin_class)),
         universe=flags(member),
         adj_factor=np.ones((codes.size, sessions.size)),
     )
     return codes, master
-
-
-def _positions(names: NDArray[np.str_], codes: NDArray[np.str_]) -> IndexArray:
-    """(names,) index of each name in the sorted ``codes``, -1 where absent."""
-    at = np.searchsorted(codes, names)
-    at[at == codes.size] = 0
-    return np.where(codes[at] == names, at, -1)
 
 
 def _raw_bars(
@@ -220,9 +199,9 @@ def _raw_bars(
 ) -> tuple[dict[str, FloatArray], FloatArray]:
     """Bars, codes x columns, null without a trade or a master record; and AdjFactor."""
     column, inside = _axis(table, sessions)
-    row_code, texts = _encode(table["Code"])
-    position = _positions(np.array(texts, dtype=np.str_), codes)[row_code]
-    keep = inside & (position >= 0)
+    row_code, texts = encoded(table["Code"])
+    position = positions(np.array(texts, dtype=np.str_), codes)[row_code]
+    keep = inside & (position != NOWHERE)
     at = (position[keep], column[keep])
 
     def dense(field: str, empty: float) -> FloatArray:

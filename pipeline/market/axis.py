@@ -6,6 +6,7 @@ negative column, so ages are plain differences: ``column - event column``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ from pipeline.market.sessions import DateArray, TradingCalendar
 
 IndexArray: TypeAlias = NDArray[np.int64]
 FloatArray: TypeAlias = NDArray[np.float64]
+BoolArray: TypeAlias = NDArray[np.bool_]
 
 NOWHERE = -1  # position of a code that is not on the axis
 
@@ -66,12 +68,9 @@ class Axis:
     def position_of(self, codes: pa.ChunkedArray[Any]) -> IndexArray:
         """(rows,) index of each code in ``codes``; NOWHERE where it is not on the axis."""
         index, texts = encoded(codes)
-        names = np.array(texts, dtype=np.str_)
         if not texts:
             return index
-        at = np.searchsorted(self.codes, names)
-        at[at == self.codes.size] = 0
-        return np.where(self.codes[at] == names, at, NOWHERE)[index]
+        return positions(np.array(texts, dtype=np.str_), self.codes)[index]
 
     def column_at_or_after(self, dates: DateArray) -> IndexArray:
         """eff(D): (rows,) first column at or after each date; NaT is after every column."""
@@ -85,17 +84,55 @@ class Axis:
         """(rows,) first column in whose row each record may appear."""
         return self._relative(first_visible_column(source.table, source.publication, self.calendar))
 
+    def may_count(self, code: IndexArray, visible: IndexArray, since: int) -> BoolArray:
+        """(rows,) True for records of codes on the axis that became visible on the columns from
+        ``since`` on.
+
+        Args:
+            code: (rows,) as ``position_of``.
+            visible: (rows,) as ``visible_from``.
+            since: column before which a record counts for nothing wanted; may be negative.
+        """
+        counts: BoolArray = (code != NOWHERE) & (visible < self.n_columns) & (visible >= since)
+        return counts
+
     def _relative(self, position: NDArray[np.integer[Any]]) -> IndexArray:
         offset = self.calendar.index(self.sessions[0])
         return position.astype(np.int64) - offset
 
 
+def positions(names: NDArray[np.str_], codes: NDArray[np.str_]) -> IndexArray:
+    """(names,) index of each name in the ascending ``codes``, of which there are some; NOWHERE
+    where it is not among them."""
+    at = np.searchsorted(codes, names)
+    at[at == codes.size] = 0
+    return np.where(codes[at] == names, at, NOWHERE)
+
+
+def texts_of(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+    """(rows,) plain texts, whether dictionary-encoded or not; null counts as an empty one."""
+    return column.cast(pa.string()).fill_null("")
+
+
 def encoded(column: pa.ChunkedArray[Any]) -> tuple[IndexArray, list[str]]:
     """(rows,) position in the list of distinct texts; null counts as an empty text."""
-    flat = column.cast(pa.string()).fill_null("").combine_chunks().dictionary_encode()
+    flat = texts_of(column).combine_chunks().dictionary_encode()
     return flat.indices.to_numpy(zero_copy_only=False).astype(np.int64), [
         str(text) for text in flat.dictionary.to_pylist()
     ]
+
+
+def decoded(column: pa.ChunkedArray[Any], meaning: Callable[[str], float]) -> FloatArray:
+    """(rows,) a column of few texts as numbers."""
+    index, texts = encoded(column)
+    return np.array([meaning(text) for text in texts], dtype=np.float64)[index]
+
+
+def ranks(index: IndexArray, texts: Sequence[str]) -> IndexArray:
+    """(rows,) rank of ``texts[index]`` among the distinct texts, from 0."""
+    _, rank = np.unique(np.array(texts, dtype=np.str_), return_inverse=True)
+    result: IndexArray = rank.astype(np.int64)[index]
+    return result
 
 
 def dates_of(column: pa.ChunkedArray[Any]) -> DateArray:

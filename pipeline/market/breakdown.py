@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from pipeline.market.axis import NOWHERE, Axis, FloatArray, Source, numbers_of
-from pipeline.market.daily import own_columns
+from pipeline.market.axis import Axis, FloatArray, Source
+from pipeline.market.daily import placed
 
 #: Columns kept in front of the wanted ones: the longest window of the catalogue is 120.
 HISTORY: Final = 119
@@ -64,19 +60,5 @@ class Breakdown:
 
 def breakdown(source: Source, axis: Axis) -> Breakdown:
     """Arrange the rows of mkt-breakdown along codes and columns."""
-    width = min(axis.n_columns, axis.n_out + HISTORY)
-    first = axis.n_columns - width
-    since = pa.scalar(axis.sessions[first].astype(object), pa.date32())
-    recent = source.table.filter(pc.greater_equal(source.table["Date"], since))
-    column = own_columns(Source(recent, source.publication), axis)
-    code = axis.position_of(recent["Code"])
-    row = np.flatnonzero((column >= first) & (code != NOWHERE))
-    shape = (axis.codes.size, width)
-    at = code[row] * width + column[row] - first  # flat: twice as fast as two indices
-
-    def dense(field: str) -> FloatArray:
-        grid = np.full(shape[0] * shape[1], np.nan)
-        grid[at] = numbers_of(recent[field])[row]
-        return grid.reshape(shape)
-
-    return Breakdown(**{name: dense(field) for name, field in _FIELDS.items()})
+    records = placed(source, axis, axis.n_out + HISTORY)
+    return Breakdown(**{name: records.numbers(field) for name, field in _FIELDS.items()})

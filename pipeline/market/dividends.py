@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.market.axis import (
-    NOWHERE,
     Axis,
     FloatArray,
     IndexArray,
     Source,
     dates_of,
     numbers_of,
+    texts_of,
 )
 from pipeline.market.sessions import DateArray
 
@@ -68,8 +68,7 @@ def dividend_notices(source: Source, axis: Axis) -> DividendNotices:
         axis: codes and columns of the panel.
     """
     code, column = axis.position_of(source.table["Code"]), axis.visible_from(source)
-    inside = (code != NOWHERE) & (column < axis.n_columns)
-    rows = np.flatnonzero(inside & (column >= axis.first_wanted - DEPTH))
+    rows = np.flatnonzero(axis.may_count(code, column, axis.first_wanted - DEPTH))
     table = _chained(source.table.select(COLUMNS).take(pa.array(rows)), code[rows], column[rows])
 
     code, start = table["position"].to_numpy(), table["column"].to_numpy()
@@ -84,7 +83,7 @@ def dividend_notices(source: Source, axis: Axis) -> DividendNotices:
         rate=numbers_of(table["DivRate"]),
     )
     says = (notices.stop > start) & ~np.isnat(ex_date)
-    says &= ~pc.equal(_texts(table["StatCode"]), pa.scalar(_DELETED)).to_numpy()
+    says &= ~pc.equal(texts_of(table["StatCode"]), pa.scalar(_DELETED)).to_numpy()
     kept = np.flatnonzero(says)
     kept = kept[np.lexsort((ex_date[kept], code[kept]))]  # stable: by CARefNo on one ex-date
     return DividendNotices(**{name: values[kept] for name, values in vars(notices).items()})
@@ -95,23 +94,19 @@ def _chained(table: pa.Table, code: IndexArray, column: IndexArray) -> pa.Table:
 
     A notice without a CARefNo is a chain of its own.
     """
-    linked = _texts(table["CARefNo"])
-    own = _texts(table["RefNo"])
+    linked = texts_of(table["CARefNo"])
+    own = texts_of(table["RefNo"])
     columns = {
         "position": pa.array(code),
         "chain": pc.if_else(pc.equal(linked, pa.scalar("")), own, linked),
         "PubDate": table["PubDate"],
-        "PubTime": _texts(table["PubTime"]),
+        "PubTime": texts_of(table["PubTime"]),
         "RefNo": own,
     }
     order = pc.sort_indices(pa.table(columns), [(name, "ascending") for name in columns])
     for name in ("position", "chain"):
         table = table.append_column(name, columns[name])
     return table.append_column("column", pa.array(column)).take(order)
-
-
-def _texts(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
-    return column.cast(pa.string()).fill_null("")
 
 
 def _next_in_chain(table: pa.Table, start: IndexArray, otherwise: int) -> IndexArray:

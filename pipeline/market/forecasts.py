@@ -18,11 +18,9 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.market import basis
 from pipeline.market.axis import (
-    NOWHERE,
     Axis,
     FloatArray,
     IndexArray,
@@ -35,6 +33,7 @@ from pipeline.market.fiscal import NO_YEAR, YEAR, year_of
 from pipeline.market.inforce import NO_ROW, offsets_of
 from pipeline.market.jit import jit
 from pipeline.market.panel import SAME_PRICE, BoolArray
+from pipeline.market.statement_book import order_of_disclosure
 
 Item: TypeAlias = Literal["Sales", "OP", "NP", "DivAnn"]
 
@@ -242,22 +241,13 @@ def _disclosures(source: Source, axis: Axis) -> _Disclosures:
     year_end = dates_of(table["CurFYEn"])
     kind, kinds = encoded(table["DocType"])
     forecasting = np.array([any(d in text for d in _DOCUMENTS) for text in kinds], np.bool_)
-    keep = (code != NOWHERE) & (column < axis.n_columns) & (column >= axis.first_wanted - DEPTH)
+    keep = axis.may_count(code, column, axis.first_wanted - DEPTH)
     keep &= ~np.isnat(year_end) & forecasting[kind]
     rows = np.flatnonzero(keep)
-    rows = rows[_disclosure_order(table.take(pa.array(rows)))]
+    rows = rows[order_of_disclosure(table.take(pa.array(rows)))]
     this_year, next_year = year_of(year_end[rows]), year_of(dates_of(table["NxtFYEn"])[rows])
     next_year = np.where(next_year == NO_YEAR, this_year + YEAR, next_year)
     return _Disclosures(table.take(pa.array(rows)), code[rows], column[rows], this_year, next_year)
-
-
-def _disclosure_order(table: pa.Table) -> IndexArray:
-    """Rows by (DiscDate, DiscTime, DiscNo), the texts as texts, a missing one first."""
-    keys = {"DiscDate": table["DiscDate"]}
-    for name in ("DiscTime", "DiscNo"):
-        keys[name] = table[name].cast(pa.string()).fill_null("")
-    order = pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys])
-    return np.asarray(order.to_numpy(), dtype=np.int64)
 
 
 def _chains(item: Item, found: _Disclosures, axis: Axis) -> ForecastChains:

@@ -16,7 +16,6 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.market.axis import (
-    NOWHERE,
     Axis,
     FloatArray,
     IndexArray,
@@ -92,9 +91,7 @@ def margin_records(source: Source, axis: Axis) -> MarginRecords:
     """The balances in the rows of mkt-margin-int."""
     table = source.table
     code, visible = axis.position_of(table["Code"]), axis.visible_from(source)
-    kept = (code != NOWHERE) & (visible < axis.n_columns)
-    kept &= visible >= axis.first_wanted - DEPTH
-    (row,) = np.nonzero(kept)
+    row = np.flatnonzero(axis.may_count(code, visible, axis.first_wanted - DEPTH))
     date = dates_of(table["Date"])
     row = row[np.lexsort((visible[row], date[row], code[row]))]
     return MarginRecords(

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.market.axis import NOWHERE, Axis, IndexArray, Source, numbers_of
-from pipeline.market.daily import own_columns
+from pipeline.market.axis import Axis, Source, numbers_of
+from pipeline.market.daily import Placed, placed
 from pipeline.market.panel import BoolArray, FloatArray
 
 #: Columns in front of the wanted ones that are kept, the deepest use of each: a sum over 20
@@ -79,30 +77,6 @@ class LimitFlags:
     closed_low: BoolArray
 
 
-@dataclass(frozen=True, eq=False)
-class _TradedDays:
-    """Rows of days with a trade that fall on the last ``width`` columns, and their places."""
-
-    table: pa.Table
-    row: IndexArray
-    code: IndexArray
-    column: IndexArray
-    shape: tuple[int, int]  # codes, width
-
-    def numbers(self, field: str) -> FloatArray:
-        """(codes, width) values of a field; NaN where there is none."""
-        grid = np.full(self.shape, np.nan)
-        grid[self.code, self.column] = numbers_of(self.table[field])[self.row]
-        return grid
-
-    def touched(self, field: str) -> BoolArray:
-        """(codes, width) True where the flag ``field`` is set; a null flag is not."""
-        grid = np.zeros(self.shape, dtype=np.bool_)
-        flag = pc.equal(self.table[field], pa.scalar(_TOUCHED)).fill_null(False)
-        grid[self.code, self.column] = flag.to_numpy()[self.row]
-        return grid
-
-
 def day_parts(source: Source, axis: Axis) -> DayParts:
     """Arrange the sessions of the daily bars.
 
@@ -138,20 +112,14 @@ def limit_flags(source: Source, axis: Axis) -> LimitFlags:
     days = _traded_days(source, axis, axis.n_out + LIMIT_DAYS_BEFORE)
     close = days.numbers("C")
     return LimitFlags(
-        up=days.touched("UL"),
-        down=days.touched("LL"),
+        up=days.equal("UL", _TOUCHED),
+        down=days.equal("LL", _TOUCHED),
         closed_high=close == days.numbers("H"),
         closed_low=close == days.numbers("L"),
     )
 
 
-def _traded_days(source: Source, axis: Axis, width: int) -> _TradedDays:
-    """Traded days of the last ``width`` columns, or of all there are."""
-    table = source.table
-    width = min(width, axis.n_columns)
-    first = axis.n_columns - width
-    column, code = own_columns(source, axis), axis.position_of(table["Code"])
-    traded = (numbers_of(table["Vo"]) > 0.0) & ~np.isnan(numbers_of(table["C"]))
-    inside = (column != NOWHERE) & (column >= first) & (code != NOWHERE)
-    row = np.flatnonzero(traded & inside)
-    return _TradedDays(table, row, code[row], column[row] - first, (axis.codes.size, width))
+def _traded_days(source: Source, axis: Axis, width: int) -> Placed:
+    """The bars of days with a trade on the last ``width`` columns, or on all there are."""
+    bars = placed(source, axis, width)
+    return bars.only((numbers_of(bars.table["Vo"]) > 0.0) & ~np.isnan(numbers_of(bars.table["C"])))

@@ -20,7 +20,15 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.market.axis import NOWHERE, Axis, FloatArray, IndexArray, Source, dates_of, encoded
+from pipeline.market.axis import (
+    Axis,
+    FloatArray,
+    IndexArray,
+    Source,
+    dates_of,
+    encoded,
+    ranks,
+)
 from pipeline.market.inforce import NO_ROW, offsets_of
 from pipeline.market.jit import jit
 
@@ -105,9 +113,7 @@ def earnings_schedule(source: Source, axis: Axis) -> EarningsSchedule:
     table = source.table
     code, visible = axis.position_of(table["Code"]), axis.visible_from(source)
     report, published = _report_numbers(source), dates_of(table["PubDate"])
-    kept = (code != NOWHERE) & (visible < axis.n_columns)
-    kept &= visible >= axis.first_wanted - DEPTH
-    (row,) = np.nonzero(kept)
+    row = np.flatnonzero(axis.may_count(code, visible, axis.first_wanted - DEPTH))
     row = row[np.lexsort((published[row], report[row], code[row]))]
     scheduled = dates_of(table["SchDate"])[row]
     return EarningsSchedule(
@@ -125,13 +131,7 @@ def _report_numbers(source: Source) -> IndexArray:
     (year_end, year_ends), (quarter, quarters) = (
         encoded(source.table[name]) for name in ("FYE", "FQName")
     )
-    return _rank(year_ends)[year_end] * len(quarters) + _rank(quarters)[quarter]
-
-
-def _rank(texts: list[str]) -> IndexArray:
-    rank = np.empty(len(texts), np.int64)
-    rank[np.argsort(np.array(texts, dtype=np.str_))] = np.arange(len(texts))
-    return rank
+    return ranks(year_end, year_ends) * len(quarters) + ranks(quarter, quarters)
 
 
 def _taken(values: IndexArray, row: IndexArray) -> IndexArray:

@@ -24,7 +24,6 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.market.axis import (
-    NOWHERE,
     Axis,
     FloatArray,
     IndexArray,
@@ -32,6 +31,7 @@ from pipeline.market.axis import (
     dates_of,
     encoded,
     numbers_of,
+    ranks,
 )
 from pipeline.market.inforce import offsets_of
 
@@ -71,12 +71,10 @@ def short_reports(source: Source, axis: Axis) -> ShortReports:
     """The positions in the rows of mkt-short-sale."""
     table = source.table
     code, visible = axis.position_of(table["Code"]), axis.visible_from(source)
-    kept = (code != NOWHERE) & (visible < axis.n_columns)
-    kept &= visible >= axis.first_wanted - HISTORY - DEPTH
-    (row,) = np.nonzero(kept)
+    row = np.flatnonzero(axis.may_count(code, visible, axis.first_wanted - HISTORY - DEPTH))
     ratio, reporter = numbers_of(table["ShrtPosToSO"])[row], _reporters(table)[row]
     disclosed, calculated = (dates_of(table[name])[row] for name in ("DiscDate", "CalcDate"))
-    as_written = [_ranks(*encoded(table[name]))[row] for name in _REPORTER]
+    as_written = [ranks(*encoded(table[name]))[row] for name in _REPORTER]
     code, visible = code[row], visible[row]
 
     order = np.lexsort((ratio, *reversed(as_written), calculated, disclosed, reporter, code))
@@ -109,12 +107,5 @@ def _reporters(table: pa.Table) -> IndexArray:
     for name in _REPORTER:
         index, texts = encoded(table[name])
         clean = [unicodedata.normalize("NFKC", text).strip() for text in texts]
-        number = number * max(len(texts), 1) + _ranks(index, clean)
+        number = number * max(len(texts), 1) + ranks(index, clean)
     return number
-
-
-def _ranks(index: IndexArray, texts: list[str]) -> IndexArray:
-    """(rows,) rank of ``texts[index]`` among the distinct texts."""
-    _, rank = np.unique(np.array(texts, dtype=np.str_), return_inverse=True)
-    ranks: IndexArray = rank.astype(np.int64)[index]
-    return ranks

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -25,15 +25,16 @@ from pipeline.market.axis import (
     dates_of,
     encoded,
     numbers_of,
+    texts_of,
 )
 from pipeline.market.fiscal import NO_YEAR, QUARTERS, year_of
+from pipeline.market.inforce import NO_ROW, offsets_of
 from pipeline.market.jit import jit
 from pipeline.market.sessions import DateArray
 
 BoolArray = NDArray[np.bool_]
 
 DEPTH: Final = 1100  # columns a row counts after it became visible
-NO_ROW: Final = -1
 
 #: Consolidated field -> the field of the company alone that stands in for it; None without one.
 FIELDS: Final[Mapping[str, str | None]] = {
@@ -93,16 +94,16 @@ def statement_rows(source: Source, axis: Axis) -> StatementRows:
     CurFYEn, and of codes that are not on the axis.
     """
     code, visible = axis.position_of(source.table["Code"]), axis.visible_from(source)
-    keep = _is_statement(source.table) & (code >= 0)
-    keep &= (visible < axis.n_columns) & (visible + DEPTH >= 0)
+    keep = _is_statement(source.table) & axis.may_count(code, visible, -DEPTH)
     rows = np.flatnonzero(keep)
-    rows = rows[_order(source.table.take(pa.array(rows)), code[rows], visible[rows])]
+    disclosed = source.table.take(pa.array(rows))
+    rows = rows[order_of_disclosure(disclosed, code=code[rows], visible=visible[rows])]
     table = source.table.select(COLUMNS).take(pa.array(rows))
     code, visible = code[rows], visible[rows]
     kind, kinds = encoded(table["DocType"])
     nothing = np.full(rows.size, np.nan)
     return StatementRows(
-        begin=np.searchsorted(code, np.arange(axis.codes.size + 1)).astype(np.int64),
+        begin=offsets_of(code, axis.codes.size),
         code=code,
         visible=visible,
         year=year_of(dates_of(table["CurFYEn"])),
@@ -132,19 +133,17 @@ def _quarters(table: pa.Table) -> IndexArray:
     return np.array([QUARTERS.get(text, 0) for text in kinds], dtype=np.int64)[kind]
 
 
-def _order(table: pa.Table, code: IndexArray, visible: IndexArray) -> IndexArray:
-    """Sorting permutation: code, then (DiscDate, DiscTime, DiscNo), a missing text first."""
-    keys = {
-        "code": pa.array(code),
-        "visible": pa.array(visible),
-        "DiscDate": table["DiscDate"],
-        "DiscTime": table["DiscTime"].cast(pa.string()).fill_null(""),
-        "DiscNo": table["DiscNo"].cast(pa.string()).fill_null(""),
-    }
-    order: IndexArray = pc.sort_indices(
-        pa.table(keys), [(name, "ascending") for name in keys]
-    ).to_numpy()
-    return order
+def order_of_disclosure(table: pa.Table, **before: IndexArray) -> IndexArray:
+    """Sorting permutation: (DiscDate, DiscTime, DiscNo), the texts as texts, a missing one first.
+
+    Args:
+        before: (rows,) numbers each, sorted by before all else.
+    """
+    keys: dict[str, Any] = {name: pa.array(values) for name, values in before.items()}
+    keys["DiscDate"] = table["DiscDate"]
+    keys |= {name: texts_of(table[name]) for name in ("DiscTime", "DiscNo")}
+    order = pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys])
+    return np.asarray(order.to_numpy(), dtype=np.int64)
 
 
 @jit

@@ -25,8 +25,13 @@ from pipeline.market import basis
 from pipeline.market import statement_book as book
 from pipeline.market.axis import Axis, FloatArray, IndexArray, Source
 from pipeline.market.fiscal import FULL_YEAR, NO_YEAR, YEAR, Periods, Points
+from pipeline.market.inforce import NO_ROW
 from pipeline.market.sessions import DateArray
-from pipeline.market.statement_book import NO_ROW, BoolArray, StatementRows, statement_rows
+from pipeline.market.statement_book import (
+    BoolArray,
+    StatementRows,
+    statement_rows,
+)
 from pipeline.market.timeline import Timeline, timeline
 
 COLUMNS: Final[tuple[str, ...]] = book.COLUMNS

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.market.fiscal import Periods, Points
-from pipeline.market.statement_book import NO_ROW
+from pipeline.market.inforce import NO_ROW
 from pipeline.market.statements import Statements
 
 from .filings import Row, axis_of, book_of, filing, month, points

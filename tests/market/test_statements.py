@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.market.fiscal import NO_YEAR, Periods
-from pipeline.market.statement_book import NO_ROW
+from pipeline.market.inforce import NO_ROW
 from pipeline.market.statements import DEPTH, MAX_AGE, Statements
 
 from .filings import Row, axis_of, book_of, date_of, filing, month, points
