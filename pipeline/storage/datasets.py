@@ -10,34 +10,29 @@ them right.
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import MissingData, PipelineError, StorageError
+from pipeline.errors import PipelineError, StorageError
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, replace_symlink, replacing, write_bytes
 from pipeline.storage.chunks import ChunkStore, Clock, utc_now
+from pipeline.storage.generations import KEPT, new_path, outdated
 from pipeline.storage.joining import copy_row_groups
 from pipeline.storage.merged import (
     Source,
     dataset_hash,
-    date_range,
     gather,
     refuse_if_rebuilt,
     summary_of,
 )
 from pipeline.storage.thrift import ThriftError
 
-KEPT = 3
-
-_NAME = re.compile(r"ml_dataset_[0-9]{8}_[0-9]{8}_([0-9]{8}T[0-9]{6}Z)_full\.parquet")
-_STAMP = "%Y%m%dT%H%M%SZ"
+_ENDING = "full.parquet"
 
 
 @dataclass(frozen=True)
@@ -126,12 +121,8 @@ class DatasetStore:
         Raises:
             StorageError: the file system refused.
         """
-        published = self.latest_path.readlink().name if self.latest_path.is_symlink() else None
+        removed = outdated(self.folder, _ENDING, keep, self.latest_path)
         with os_errors(self.folder):
-            paths = list(self.folder.iterdir()) if self.folder.is_dir() else []
-            stamped = sorted((m[1], path) for path in paths if (m := _NAME.fullmatch(path.name)))
-            old = [path for _, path in stamped[: max(len(stamped) - keep, 0)]]
-            removed = [path for path in old if path.name != published]
             for path in removed:
                 # The data last: killed in between, what is left is found again the next time.
                 _metadata_path(path).unlink(missing_ok=True)
@@ -140,7 +131,7 @@ class DatasetStore:
 
     def _write(self, chunks: ChunkStore, sources: Sequence[Source]) -> Dataset:
         """Write the file and its metadata, not yet under the latest names."""
-        path = self._new_path(sources)
+        path = new_path(self.folder, sources, _ENDING, self._clock, "merge")
         summary = summary_of(chunks, sources)
         metadata_path = _metadata_path(path)
         with replacing(metadata_path) as metadata, replacing(path) as parquet:
@@ -172,19 +163,6 @@ class DatasetStore:
             content = _metadata_path(dataset.path).read_bytes()
         replace_symlink(self.latest_path, os.path.relpath(dataset.path, self.root))
         write_bytes(self.latest_metadata_path, content)
-
-    def _new_path(self, sources: Sequence[Source]) -> Path:
-        """A name not yet taken: range of the rows and time of the merge in UTC."""
-        first, last = date_range(sources)
-        if first is None or last is None:
-            raise MissingData("merge: the chunks hold no rows at all", "build more chunks first")
-        moment = self._clock().astimezone(dt.UTC)
-        while True:
-            name = f"ml_dataset_{first}_{last}_{moment:{_STAMP}}_full.parquet"
-            path = self.folder / name.replace("-", "")
-            if not path.exists():
-                return path
-            moment += dt.timedelta(seconds=1)
 
 
 def _metadata_path(dataset: Path) -> Path:

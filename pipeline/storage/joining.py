@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
 from pipeline.storage.footer import Unlike
-from pipeline.storage.parquet import RowGroupWriter, layout_of
+from pipeline.storage.parquet import RowGroupWriter, layout_of, reading, row_groups
 from pipeline.storage.splice import splice
 
 
@@ -53,32 +51,5 @@ def rewrite(chunk_files: Sequence[Path], target: Path, what: str) -> None:
         schema, layout = pq.read_schema(first), layout_of(first)
     with RowGroupWriter(target, schema, layout, what) as writer:
         for path in chunk_files:
-            for rows in _row_groups(path):
+            for rows in row_groups(path):
                 writer.write(rows)
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Say which file pyarrow could not read.
-
-    Raises:
-        StorageError: in place of what pyarrow and the system say.
-    """
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise StorageError(
-            f"Parquet file {path}: cannot be read: {' '.join(str(error).split())}",
-            "request a rebuild of the chunk: g5 rebuild",
-        ) from error
-
-
-def _row_groups(path: Path) -> Iterator[pa.Table]:
-    """The row groups of a file, one in memory at a time."""
-    with reading(path):
-        file = pq.ParquetFile(path)
-    with file:
-        for group in range(file.num_row_groups):
-            with reading(path):
-                rows = file.read_row_group(group)
-            yield rows

@@ -9,8 +9,7 @@ receipt of the chunk builds they are for.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import PipelineError, StorageError
+from pipeline.errors import PipelineError
 from pipeline.manifest import columns_of
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, replacing
-from pipeline.storage.parquet import Layout, RowGroupWriter, file_sha256
+from pipeline.storage.parquet import Layout, RowGroupWriter, file_sha256, reading
 
 Document = dict[str, Any]
 
@@ -76,7 +75,7 @@ class EarlierPart:
             StorageError: it is damaged.
         """
         dates = [("Date", ">=", first), ("Date", "<=", last)]
-        with _reading(self.path):
+        with reading(self.path):
             table: pa.Table = pq.read_table(self.path, filters=dates, partitioning=None)
             return table
 
@@ -252,19 +251,8 @@ def members_of(chunk_file: Path, *columns: str) -> pa.Table:
     Raises:
         StorageError: it is damaged, or has no such column.
     """
-    with _reading(chunk_file):
+    with reading(chunk_file):
         table: pa.Table = pq.read_table(
             chunk_file, columns=["Date", "Code", *columns], partitioning=None
         )
         return table
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise StorageError(
-            f"Parquet file {path}: cannot be read: {' '.join(str(error).split())}",
-            "request a rebuild of the chunk: g5 rebuild",
-        ) from error

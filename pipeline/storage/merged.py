@@ -17,7 +17,7 @@ from pipeline.manifest import columns_of, schema_hash
 from pipeline.market.periods import Period
 from pipeline.storage.chunks import ChunkStore, Document
 from pipeline.storage.footer import read_footer
-from pipeline.storage.joining import reading
+from pipeline.storage.parquet import REBUILD, reading
 
 _ENTRY = ("chunk_id", "build_id", "rows", "output_start", "output_end", "parquet_sha256")
 
@@ -67,7 +67,7 @@ class Summary:
             raise StorageError(
                 f"chunk {source.chunk_id}: metadata.json does not belong to the build that "
                 f"status.json commits",
-                "request a rebuild of the chunk: g5 rebuild",
+                REBUILD,
             )
         rows = source.status["rows"]
         self._rows += rows
@@ -236,7 +236,7 @@ def _hash_in_file(source: Source) -> str:
         raise StorageError(
             f"Parquet file {source.path}: has {footer.num_rows} rows, its status says "
             f"{source.status['rows']}",
-            "request a rebuild of the chunk: g5 rebuild",
+            REBUILD,
         )
     return found
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from pipeline.errors import StorageError
 from pipeline.manifest import KEYS, columns_of, compare
 
 DATE, CODE = KEYS
+REBUILD = "request a rebuild of the chunk: g5 rebuild"  # what helps against a damaged chunk
 
 # Enough to tell one null in 240,000 rows times 80 chunks from none.
 _RATE_DIGITS = 9
@@ -225,3 +226,33 @@ def _repeats(column: pa.Field[Any]) -> bool:
         or column.type in (pa.int8(), pa.string())
         or pa.types.is_dictionary(column.type)
     )
+
+
+@contextmanager
+def reading(path: Path, hint: str = REBUILD) -> Iterator[None]:
+    """Say which file pyarrow could not read, and what to do about it.
+
+    Raises:
+        StorageError: in place of what pyarrow and the system say.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(
+            f"Parquet file {path}: cannot be read: {' '.join(str(error).split())}", hint
+        ) from error
+
+
+def row_groups(path: Path, hint: str = REBUILD) -> Iterator[pa.Table]:
+    """The row groups of a file, one in memory at a time.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    with reading(path, hint):
+        file = pq.ParquetFile(path)
+    with file:
+        for group in range(file.num_row_groups):
+            with reading(path, hint):
+                rows = file.read_row_group(group)
+            yield rows

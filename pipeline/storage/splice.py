@@ -24,6 +24,7 @@ from typing import IO, Any, Self
 from pipeline.errors import StorageError
 from pipeline.storage.atomic import os_errors
 from pipeline.storage.footer import MAGIC, FooterWriter, integer, member, read_footer
+from pipeline.storage.parquet import REBUILD
 from pipeline.storage.thrift import I64, Struct, ThriftError
 from pipeline.storage.thriftout import shift_in_list
 
@@ -106,7 +107,7 @@ def damaged(path: Path) -> Iterator[None]:
     except ThriftError as error:
         raise StorageError(
             f"Parquet file {path}: cannot be read: {error}",
-            "request a rebuild of the chunk: g5 rebuild",
+            REBUILD,
         ) from error
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,18 @@ from pipeline.storage import documents
 from pipeline.storage.atomic import replacing
 from pipeline.storage.datasets import Dataset
 from pipeline.storage.labels import LabelStore
-from pipeline.storage.parquet import DATE, RowGroupWriter, file_sha256, layout_of
+from pipeline.storage.parquet import (
+    DATE,
+    RowGroupWriter,
+    file_sha256,
+    layout_of,
+    reading,
+    row_groups,
+)
 
 Document = dict[str, Any]
+
+_REMAKE = "delete it; the next run makes it again"
 
 
 class TrainingSet:
@@ -72,7 +81,7 @@ class TrainingSet:
         with replacing(self.path) as path, ExitStack() as files:
             beside = _Months(self._labels, labels, files)
             with RowGroupWriter(path, schema, layout_of(dataset.path), what) as writer:
-                for rows in _row_groups(dataset.path):
+                for rows in row_groups(dataset.path, _REMAKE):
                     writer.write(beside.joined(rows))
             facts: Document = {
                 "dataset": dataset.path.name,
@@ -97,7 +106,7 @@ class _Months:
         self._places: dict[dt.date, tuple[Path, pq.ParquetFile, int]] = {}
         for part in labels["parts"]:
             path = store.part_path(part["chunk_id"])
-            with _reading(path):
+            with reading(path, _REMAKE):
                 file = files.enter_context(pq.ParquetFile(path))
                 for group in range(file.num_row_groups):
                     first = file.metadata.row_group(group).column(0).statistics.min
@@ -114,7 +123,7 @@ class _Months:
         if place is None:
             raise StorageError(f"labels: none for {month:%Y-%m}", "delete labels/ and run again")
         path, file, group = place
-        with _reading(path):
+        with reading(path, _REMAKE):
             labels = file.read_row_group(group)
         if not all(labels[key].equals(rows[key]) for key in KEYS):
             raise StorageError(
@@ -127,31 +136,12 @@ class _Months:
         return rows
 
 
-def _row_groups(path: Path) -> Iterator[pa.Table]:
-    """The row groups of a file, one in memory at a time."""
-    with _reading(path), pq.ParquetFile(path) as file:
-        count = file.num_row_groups
-        for group in range(count):
-            yield file.read_row_group(group)
-
-
 def _label_fields(store: LabelStore, labels: Mapping[str, Any]) -> Iterator[pa.Field[Any]]:
     path = store.part_path(labels["parts"][0]["chunk_id"])
-    with _reading(path):
+    with reading(path, _REMAKE):
         schema = pq.read_schema(path)
     yield from (field for field in schema if field.name not in KEYS)
 
 
 def _receipt(labels: Mapping[str, Any]) -> dict[str, str]:
     return {part["chunk_id"]: part["parquet_sha256"] for part in labels["parts"]}
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except pa.ArrowException as error:
-        raise StorageError(
-            f"Parquet file {path}: cannot be read: {' '.join(str(error).split())}",
-            "delete it; the next run makes it again",
-        ) from error

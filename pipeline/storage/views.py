@@ -11,28 +11,25 @@ with Polars and DuckDB (``*.parquet``).
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import MissingData, SchemaMismatch, StorageError
+from pipeline.errors import SchemaMismatch, StorageError
 from pipeline.storage.atomic import make_folder, os_errors, replace_symlink, replacing
 from pipeline.storage.chunks import ChunkStore, Clock, utc_now
 from pipeline.storage.footer import MAGIC, FooterWriter, Unlike, read_footer, text
-from pipeline.storage.merged import Source, date_range, gather, refuse_if_rebuilt
+from pipeline.storage.generations import KEPT, new_path, outdated
+from pipeline.storage.merged import Source, gather, refuse_if_rebuilt
 from pipeline.storage.splice import damaged
 from pipeline.storage.thrift import Struct, ThriftError
 
-KEPT = 3
 INDEX = "_metadata"
 
-_NAME = re.compile(r"ml_dataset_[0-9]{8}_[0-9]{8}_([0-9]{8}T[0-9]{6}Z)_view")
-_STAMP = "%Y%m%dT%H%M%SZ"
+_ENDING = "view"
 _FILE_PATH = 1  # of a ColumnChunk
 
 
@@ -83,12 +80,8 @@ class ViewStore:
         Raises:
             StorageError: the file system refused.
         """
-        published = self.latest_path.readlink().name if self.latest_path.is_symlink() else None
+        removed = outdated(self.folder, _ENDING, keep, self.latest_path)
         with os_errors(self.folder):
-            paths = list(self.folder.iterdir()) if self.folder.is_dir() else []
-            stamped = sorted((m[1], path) for path in paths if (m := _NAME.fullmatch(path.name)))
-            old = [path for _, path in stamped[: max(len(stamped) - keep, 0)]]
-            removed = [path for path in old if path.name != published]
             for path in removed:
                 shutil.rmtree(path)
         return removed
@@ -96,7 +89,7 @@ class ViewStore:
     def _write(self, chunks: ChunkStore, sources: Sequence[Source]) -> Path:
         """A new folder with links and index. Killed half-way it is not published and goes with
         the old ones."""
-        view = self._new_path(sources)
+        view = new_path(self.folder, sources, _ENDING, self._clock, "view")
         try:
             with os_errors(view):
                 make_folder(view)
@@ -109,20 +102,6 @@ class ViewStore:
             shutil.rmtree(view, ignore_errors=True)
             raise
         return view
-
-    def _new_path(self, sources: Sequence[Source]) -> Path:
-        """A name not yet taken: range of the rows and time in UTC."""
-        first, last = date_range(sources)
-        if first is None or last is None:
-            raise MissingData("view: the chunks hold no rows at all", "build more chunks first")
-        moment = self._clock().astimezone(dt.UTC)
-        while True:
-            path = self.folder / (
-                f"ml_dataset_{first}_{last}".replace("-", "") + f"_{moment:{_STAMP}}_view"
-            )
-            if not path.exists():
-                return path
-            moment += dt.timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
