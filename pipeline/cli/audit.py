@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from pipeline.cli import options
 from pipeline.storage import atomic
 from pipeline.tasks import audit, config
 
@@ -22,8 +22,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "other lengths, day by day and with the records in another order. Exit code 0: no column "
         "differs in a bit; 1: findings; 2: cannot check.",
     )
-    parser.add_argument("--start", type=_day, required=True, help="first day, YYYY-MM-DD")
-    parser.add_argument("--end", type=_day, required=True, help="last day, YYYY-MM-DD")
+    parser.add_argument("--start", type=options.day, required=True, help="first day, YYYY-MM-DD")
+    parser.add_argument("--end", type=options.day, required=True, help="last day, YYYY-MM-DD")
     parser.add_argument(
         "--columns", nargs="+", default=[], metavar="NAME", help="columns or families (default all)"
     )
@@ -61,13 +61,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"g5 audit: {text}\n")
-
-
-def _day(text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected YYYY-MM-DD") from None
 
 
 def _count(text: str) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.cli import options
+from pipeline.cli.text import size, table
 from pipeline.errors import MissingData
 from pipeline.storage import housekeeping
 from pipeline.tasks import config, planning
@@ -28,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     prune = actions.add_parser("prune", help="remove old snapshots, and what only they needed")
     prune.add_argument(
         "--older-than-days",
-        type=_days,
+        type=options.whole(0, 36500),
         default=_OLD_DAYS,
         help=f"what was checked, received or used since stays (default {_OLD_DAYS})",
     )
@@ -47,13 +49,14 @@ def run_list(args: argparse.Namespace) -> int:
     cache = _cache(args)
     rows = [["SNAPSHOT", "ORIGIN", "ROUTE", "PARTS", "ROWS", "SIZE", "CHECKED"]]
     rows += [_snapshot(document) for document in housekeeping.snapshots(cache)]
-    _print_table(rows, right={3, 4, 5, 6})
+    print("\n".join(table(rows, right={3, 4, 5, 6})))
     sizes = {
         source: housekeeping.parts_bytes(cache, source) for source in housekeeping.sources(cache)
     }
     print()
-    _print_table([["SOURCE", "ON DISK"], *([s, _bytes(n)] for s, n in sizes.items())], right={1})
-    print(f"{cache}: {_bytes(sum(sizes.values()))}; snapshots share their parts")
+    rows = [["SOURCE", "ON DISK"], *([s, size(n)] for s, n in sizes.items())]
+    print("\n".join(table(rows, right={1})))
+    print(f"{cache}: {size(sum(sizes.values()))}; snapshots share their parts")
     return 0
 
 
@@ -73,7 +76,7 @@ def run_show(args: argparse.Namespace) -> int:
     print()
     rows = [["PERIOD", "DAYS", "ROWS", "SIZE", "ROUTE", "FIRST SEEN", "AGE", "FILE"]]
     rows += [_part(part) for part in document["parts"]]
-    _print_table(rows, right={1, 2, 3, 6})
+    print("\n".join(table(rows, right={1, 2, 3, 6})))
     return 0
 
 
@@ -92,11 +95,11 @@ def run_prune(args: argparse.Namespace) -> int:
     if not args.dry_run:
         housekeeping.remove(items)
     for item in items if args.dry_run else ():
-        print(f"{item.kind:9}{_bytes(item.bytes):>9}  {item.path.relative_to(cache)}")
+        print(f"{item.kind:9}{size(item.bytes):>9}  {item.path.relative_to(cache)}")
     counts = Counter(item.kind for item in items)
     what = ", ".join(f"{n} {kind} files" for kind, n in sorted(counts.items())) or "nothing"
     verb = "would remove" if args.dry_run else "removed"
-    print(f"{verb} {what}: {_bytes(sum(item.bytes for item in items))}")
+    print(f"{verb} {what}: {size(sum(item.bytes for item in items))}")
     return 0
 
 
@@ -115,7 +118,7 @@ def _snapshot(document: Mapping[str, Any]) -> list[str]:
         document["route"],
         str(len(document["parts"])),
         f"{document['rows']:,}",
-        _bytes(sum(part["bytes"] for part in document["parts"])),
+        size(sum(part["bytes"] for part in document["parts"])),
         _age(document["checked_at"]),
     ]
 
@@ -126,7 +129,7 @@ def _part(part: Mapping[str, Any]) -> list[str]:
         part["period"],
         days,
         f"{part['rows']:,}",
-        _bytes(part["bytes"]),
+        size(part["bytes"]),
         part["route"],
         part["fetched_at"],
         _age(part["fetched_at"]),
@@ -134,33 +137,7 @@ def _part(part: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _print_table(rows: Sequence[Sequence[str]], right: set[int]) -> None:
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    for row in rows:
-        cells = [
-            text.rjust(width) if at in right else text.ljust(width)
-            for at, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
-
-
-def _bytes(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
 def _age(moment: str) -> str:
     then = dt.datetime.fromisoformat(moment).astimezone(config.JST).replace(tzinfo=None)
     hours = (config.now() - then).total_seconds() / 3600
     return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} d"
-
-
-def _days(text: str) -> int:
-    days = int(text)
-    if not 0 <= days <= 36500:
-        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 36500")
-    return days

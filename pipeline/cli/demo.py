@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import PipelineError
+from pipeline.market.periods import require_order
 from pipeline.simulator.spec import FIRST_DATE
 from pipeline.storage.datasets import DatasetStore
 
@@ -46,8 +47,7 @@ def run(args: argparse.Namespace) -> int:
         UsageError: ``--end`` before ``--start``.
         PipelineError: the simulator did not start, or no dataset was made.
     """
-    if args.end < args.start:
-        raise UsageError(f"--end {args.end} is before --start {args.start}", "exchange the dates")
+    require_order(args.start, args.end)
     with _simulator(args) as base_url:
         code = _build(args, base_url)
     if code:

@@ -21,7 +21,7 @@ def add_request(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=day, required=True, help="first day, YYYY-MM-DD")
     parser.add_argument("--end", type=day, required=True, help="last day, YYYY-MM-DD")
     parser.add_argument(
-        "--chunk-months", type=months, default=3, help="length of a chunk (default 3)"
+        "--chunk-months", type=whole(1, 120), default=3, help="length of a chunk (default 3)"
     )
     for name, default, what in (
         ("--resume", True, "false: every chunk of the range anew"),
@@ -67,7 +67,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, str]:
 
 def add_running(parser: argparse.ArgumentParser) -> None:
     """How runs are started."""
-    parser.add_argument("--workers", type=workers, help="task processes at a time (default 1)")
+    parser.add_argument("--workers", type=whole(1, 64), help="task processes at a time (default 1)")
     parser.add_argument(
         "--scheduler-url", metavar="URL", help="of luigid (default: as configured, or without one)"
     )
@@ -99,18 +99,15 @@ def day(text: str) -> dt.date:
         raise argparse.ArgumentTypeError(f"{text!r}: expected YYYY-MM-DD") from None
 
 
-def months(text: str) -> int:
-    """Length of a chunk."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 120:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected 1 to 120")
-    return int(text)
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A whole number within limits."""
 
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {low} to {high}")
+        return int(text)
 
-def workers(text: str) -> int:
-    """Number of task processes."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected 1 to 64")
-    return int(text)
+    return read
 
 
 def number(low: float, high: float) -> Callable[[str], float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.cli import options
 from pipeline.cli.text import plural
 from pipeline.errors import UsageError
+from pipeline.market.periods import require_order
 from pipeline.storage import rebuilds
 from pipeline.storage.chunks import ChunkStore
 from pipeline.tasks import planning, rebuild
@@ -60,10 +61,8 @@ def run(args: argparse.Namespace) -> int:
 def _require_one_way(args: argparse.Namespace) -> None:
     if (args.start is None) != (args.end is None):
         raise UsageError("one of --start and --end is missing", "give both")
-    if args.start and args.end < args.start:
-        raise UsageError(
-            f"--end {args.end} is before --start {args.start}", "exchange the two dates"
-        )
+    if args.start:
+        require_order(args.start, args.end)
     ways = [bool(args.chunks), args.start is not None, args.latest_only]
     if sum(ways) > 1:
         raise UsageError(

@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--watch", action="store_true", help="again and again, until interrupted")
     parser.add_argument(
-        "--every", type=_seconds, default=_EVERY_S, metavar="SECONDS",
+        "--every", type=options.number(0.1, 86400), default=_EVERY_S, metavar="SECONDS",
         help=f"with --watch (default {_EVERY_S:g})",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON document on one line")
@@ -172,13 +172,3 @@ def _run(found: Standing, now: dt.datetime) -> str:
     states = ", ".join(f"{number} {state}" for state, number in sorted(found.run.chunks.items()))
     began = age(found.run.began, now)
     return f"{found.run.run_id} began to build {began} ago: {states}{writing}"
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.1 <= value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected 0.1 to 86400")
-    return value

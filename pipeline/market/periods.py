@@ -82,14 +82,23 @@ class Period:
         return self.first_month <= other.last_month and other.first_month <= self.last_month
 
 
+def require_order(start: dt.date, end: dt.date) -> None:
+    """Returns when ``end`` is not before ``start``.
+
+    Raises:
+        UsageError: it is.
+    """
+    if end < start:
+        raise UsageError(f"--end {end} is before --start {start}", "exchange the two dates")
+
+
 def periods_between(start: dt.date, end: dt.date, months: int) -> list[Period]:
     """Periods of ``months`` calendar months that together hold [start, end], in order.
 
     Raises:
         UsageError: ``end`` before ``start``, or ``months`` outside 1..120.
     """
-    if end < start:
-        raise UsageError(f"--end {end} is before --start {start}", "exchange the two dates")
+    require_order(start, end)
     if not 1 <= months <= 120:
         raise UsageError(f"chunk_months {months}: expected 1 to 120")
     anchor = 2000 * 12

@@ -372,10 +372,21 @@ def why_not_complete(
         return "the Parquet file is missing"
     if parquet_bytes != status["parquet_bytes"]:
         return f"the Parquet file has {parquet_bytes} bytes, recorded {status['parquet_bytes']}"
-    start, end = (dt.date.fromisoformat(status[f"covered_{side}"]) for side in ("from", "to"))
+    start, end = covered_range(status)
     if start > first or end < last:
         return f"covers {start} to {end}, asked {first} to {last}"
     return None
+
+
+def covered_range(status: Mapping[str, Any]) -> tuple[dt.date, dt.date]:
+    """First and last day a chunk was asked for; its rows may cover less."""
+    first, last = (dt.date.fromisoformat(status[f"covered_{side}"]) for side in ("from", "to"))
+    return first, last
+
+
+def builds_of(statuses: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str | None]:
+    """The present build of each chunk; None for one without a usable status."""
+    return {chunk: status["build_id"] if status else None for chunk, status in statuses.items()}
 
 
 def _period(name: str) -> Period | None:

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.errors import MissingData, UsageError
 from pipeline.features import catalog
 from pipeline.features.audit import Audit, Finding, Progress
-from pipeline.market.periods import Period
+from pipeline.market.periods import Period, require_order
 from pipeline.storage.chunks import ChunkStore
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import load_calendar
@@ -48,10 +48,7 @@ def run(settings: Settings, request: Request, progress: Progress) -> Iterator[Fi
         UsageError: an unknown column, or no session in the range.
         MissingData: a chunk of the range was not built, or its snapshots are gone.
     """
-    if request.end < request.start:
-        raise UsageError(
-            f"--end {request.end} is before --start {request.start}", "exchange the two dates"
-        )
+    require_order(request.start, request.end)
     columns = _columns(request.columns)
     chunks = _chunks(settings, request)
     snapshots = snapshots_of_chunks(settings, chunks)

@@ -11,7 +11,7 @@ from luigi.task import externalize
 from pipeline.errors import MissingData, UsageError
 from pipeline.market.periods import Period, periods_between
 from pipeline.storage.chunks import ChunkStore
-from pipeline.tasks import config, planning
+from pipeline.tasks import config, planning, standing
 from pipeline.tasks.chunks import BuildChunk
 from pipeline.tasks.fetching import load_calendar
 from pipeline.tasks.parameters import Count, OptionalDay, Switch
@@ -59,11 +59,7 @@ class OverChunks(luigi.Task):
     def builds(chunks: Sequence[BuildChunk]) -> dict[str, str | None]:
         """The receipt: which build of each of ``chunks`` a step is, or would be, made from."""
         store = ChunkStore(config.settings().data_output_dir)
-        receipt: dict[str, str | None] = {}
-        for task in chunks:
-            status = store.status(task.chunk)
-            receipt[task.chunk] = status["build_id"] if status else None
-        return receipt
+        return standing.builds(store, [task.chunk for task in chunks])
 
     def _check_dates(self) -> None:
         given = [day is not None for day in (self.start, self.end)]
@@ -108,10 +104,6 @@ class OverChunks(luigi.Task):
     def _as_found(self, chunk: str) -> BuildChunk:
         """Asks of a chunk no more than it says it covers."""
         status = ChunkStore(config.settings().data_output_dir).status(chunk)
-        period = Period.parse(chunk)
-        first, last = period.first_day, period.last_day
-        if status is not None:
-            first, last = (
-                dt.date.fromisoformat(status[f"covered_{side}"]) for side in ("from", "to")
-            )
+        covered = standing.as_found(chunk, status)
+        first, last = covered.first, covered.last
         return BuildChunk(chunk=chunk, first=first, last=last, snapshot=f"{first}_{last}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from pipeline.errors import PipelineError
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
-from pipeline.tasks import config
+from pipeline.tasks import config, standing
 from pipeline.tasks.chunkset import OverChunks
 from pipeline.tasks.validation import ValidateSchema
 
@@ -26,15 +25,8 @@ class MergeChunks(OverChunks):
     def complete(self) -> bool:
         if not self.requires().complete():
             return False
-        store = DatasetStore(config.settings().data_output_dir)
-        try:
-            latest = store.latest()
-            if latest is None or not store.is_published(latest):
-                return False
-        except PipelineError:
-            return False
-        merged = {chunk["chunk_id"]: chunk["build_id"] for chunk in latest.metadata["chunks"]}
-        return merged == self.builds(self.chunks())
+        root = config.settings().data_output_dir
+        return standing.merge_due(root, self.builds(self.chunks())) is None
 
     def run(self) -> None:
         root = config.settings().data_output_dir

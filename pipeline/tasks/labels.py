@@ -25,7 +25,7 @@ from pipeline.features.chunk import months_of
 from pipeline.features.labels import AHEAD, VOLATILITY, definition_hash, label_schema
 from pipeline.market.outcomes import Outcomes
 from pipeline.market.sessions import TradingCalendar
-from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.chunks import ChunkStore, covered_range
 from pipeline.storage.datasets import Dataset, DatasetStore
 from pipeline.storage.labels import EarlierPart, LabelStore, PartOrder, members_of
 from pipeline.storage.training import TrainingSet
@@ -198,10 +198,7 @@ def _known(settings: Settings) -> tuple[dict[str, dt.date], TradingCalendar]:
     store = ChunkStore(settings.data_output_dir)
     statuses = {chunk_id: store.status(chunk_id) for chunk_id in store.ids()}
     covered = {
-        chunk_id: (
-            dt.date.fromisoformat(status["covered_from"]),
-            dt.date.fromisoformat(status["covered_to"]),
-        )
+        chunk_id: covered_range(status)
         for chunk_id, status in statuses.items()
         if status and status["state"] == "completed" and status["origin"] == settings.origin
     }

@@ -31,11 +31,11 @@ from pipeline.errors import AlreadyRunning, MissingData, PipelineError, UsageErr
 from pipeline.features import catalog
 from pipeline.manifest import Manifest, check, columns_of, from_json
 from pipeline.market.asof import last_published_session
-from pipeline.market.periods import ChunkRange, chunk_ranges
+from pipeline.market.periods import ChunkRange, chunk_ranges, require_order
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, sweep_leftovers
-from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.chunks import ChunkStore, covered_range
 from pipeline.storage.policy import ANY_AGE
 from pipeline.tasks import config, logs, running, runtime
 from pipeline.tasks.config import Settings
@@ -60,8 +60,7 @@ def check_request(start: dt.date, end: dt.date, given: Settings | None = None) -
         SchemaMismatch: the catalogue and the manifest disagree.
     """
     settings = given or config.settings()
-    if end < start:
-        raise UsageError(f"--end {end} is before --start {start}", "exchange the two dates")
+    require_order(start, end)
     today = config.now().date()
     if end > today:
         raise UsageError(
@@ -221,8 +220,8 @@ def with_what_is_there(
     """
     if status is None or status["origin"] != origin:
         return chunk
-    covered = [dt.date.fromisoformat(status[f"covered_{side}"]) for side in ("from", "to")]
-    return replace(chunk, first=min(chunk.first, covered[0]), last=max(chunk.last, covered[1]))
+    first, last = covered_range(status)
+    return replace(chunk, first=min(chunk.first, first), last=max(chunk.last, last))
 
 
 def source_range(

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.errors import MissingData, PipelineError
 from pipeline.market.periods import ChunkRange, Period
 from pipeline.storage import documents
-from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.chunks import ChunkStore, builds_of, covered_range
 from pipeline.storage.datasets import Dataset, DatasetStore
 from pipeline.tasks import planning, running
 from pipeline.tasks.receipts import Builds, why_gate_due, why_merge_due
@@ -106,7 +106,7 @@ def standing_of(root: Path) -> Standing:
             f"no chunk in {store.folder}", "run BuildAll first, or give the root with --output"
         )
     statuses = {chunk: store.status(chunk) for chunk in chunk_ids}
-    now = builds(store, chunk_ids)
+    now = builds_of(statuses)
     return Standing(
         root=root,
         chunks=tuple(_chunks(store, statuses)),
@@ -120,8 +120,12 @@ def standing_of(root: Path) -> Standing:
 
 def builds(store: ChunkStore, chunk_ids: Sequence[str]) -> dict[str, str | None]:
     """The present build of each chunk; None for one without a usable status."""
-    statuses = {chunk_id: store.status(chunk_id) for chunk_id in chunk_ids}
-    return {chunk: status["build_id"] if status else None for chunk, status in statuses.items()}
+    return builds_of({chunk_id: store.status(chunk_id) for chunk_id in chunk_ids})
+
+
+def gate_report(root: Path) -> Path:
+    """Where the schema gate leaves its report."""
+    return root / "validation" / "schema_validation.json"
 
 
 def gate_due(root: Path, present: Builds) -> str | None:
@@ -130,9 +134,8 @@ def gate_due(root: Path, present: Builds) -> str | None:
     Raises:
         MissingData, StorageError: there is no usable manifest.
     """
-    path = root / "validation" / "schema_validation.json"
     try:
-        report = documents.read_document(path, "validation")
+        report = documents.read_document(gate_report(root), "validation")
     except MissingData:
         return "never run"
     except PipelineError as error:
@@ -141,12 +144,18 @@ def gate_due(root: Path, present: Builds) -> str | None:
 
 
 def merge_due(root: Path, present: Builds) -> str | None:
-    """Why the chunks have to be merged; None when the dataset holds just these builds."""
+    """Why the chunks have to be merged; None when the dataset holds just these builds and both
+    latest names show it."""
+    store = DatasetStore(root)
     try:
-        latest = DatasetStore(root).latest()
+        latest = store.latest()
+        if latest is None:
+            return "nothing is merged yet"
+        if not store.is_published(latest):
+            return "a merge ended between the two latest names"
     except PipelineError as error:
         return error.message
-    return "nothing is merged yet" if latest is None else why_merge_due(latest.metadata, present)
+    return why_merge_due(latest.metadata, present)
 
 
 def as_found(chunk_id: str, status: Mapping[str, Any] | None) -> ChunkRange:
@@ -154,8 +163,7 @@ def as_found(chunk_id: str, status: Mapping[str, Any] | None) -> ChunkRange:
     if status is None:
         period = Period.parse(chunk_id)
         return ChunkRange(chunk_id, period.first_day, period.last_day)
-    first, last = (dt.date.fromisoformat(status[f"covered_{side}"]) for side in ("from", "to"))
-    return ChunkRange(chunk_id, first, last)
+    return ChunkRange(chunk_id, *covered_range(status))
 
 
 def latest_run(statuses: Iterable[Mapping[str, Any] | None]) -> Run | None:

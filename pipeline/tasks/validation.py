@@ -15,11 +15,12 @@ from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.gate import Checks, Verdict, judge_all
-from pipeline.tasks import config, logs, planning
+from pipeline.tasks import config, logs, planning, standing
 from pipeline.tasks.chunks import BuildChunk
 from pipeline.tasks.chunkset import OverChunks
 from pipeline.tasks.fetching import load_calendar
 from pipeline.tasks.parameters import Switch
+from pipeline.tasks.receipts import why_gate_due
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class ValidateSchema(OverChunks):
         return self.chunks()
 
     def report_path(self) -> Path:
-        return config.settings().data_output_dir / "validation" / "schema_validation.json"
+        return standing.gate_report(config.settings().data_output_dir)
 
     def complete(self) -> bool:
         chunks = self.chunks()
@@ -53,11 +54,9 @@ class ValidateSchema(OverChunks):
             report = documents.read_document(self.report_path(), "validation")
         except PipelineError:
             return False
-        manifest = planning.load_manifest()
+        schema_hash = planning.load_manifest().schema_hash
         return bool(
-            report["passed"]
-            and report["inputs"] == self.builds(chunks)
-            and report["schema_hash"] == manifest.schema_hash
+            why_gate_due(report, self.builds(chunks), schema_hash) is None
             and (report["sha256_verified"] or not self.verify_sha256)
             and not (self.fail_on_warning and any(c["warnings"] for c in report["chunks"]))
         )
