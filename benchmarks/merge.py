@@ -196,7 +196,7 @@ def to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def prepare(root: Path, chunks: int, columns: int, rows: int) -> ChunkStore:
+def prepare(root: Path, chunks: int, columns: int, rows: int, codes: int = CODES) -> ChunkStore:
     """Write the chunks that are not there yet."""
     store = ChunkStore(root)
     last = FIRST.replace(year=FIRST.year + (chunks - 1) // 4, month=12, day=31)
@@ -208,11 +208,11 @@ def prepare(root: Path, chunks: int, columns: int, rows: int) -> ChunkStore:
     schema = manifest.arrow_schema([*keys, *features], "1.0.0")
     for period in periods_between(FIRST, last, 3)[:chunks]:
         if not store.parquet_path(period.chunk_id).exists():
-            write(store, period, schema, rows // 3)
+            write(store, period, schema, rows // 3, codes)
     return store
 
 
-def write(store: ChunkStore, period: Period, schema: pa.Schema, rows: int) -> None:
+def write(store: ChunkStore, period: Period, schema: pa.Schema, rows: int, codes: int) -> None:
     order = BuildOrder(
         chunk_id=period.chunk_id,
         origin="simulator",
@@ -229,16 +229,16 @@ def write(store: ChunkStore, period: Period, schema: pa.Schema, rows: int) -> No
     with store.build(order) as writer:
         for month in range(3):
             first = period.first_day.replace(month=period.first_day.month + month)
-            writer.write(noise(first, schema, rows))
+            writer.write(noise(first, schema, rows, codes))
 
 
-def noise(first: dt.date, schema: pa.Schema, rows: int) -> pa.Table:
+def noise(first: dt.date, schema: pa.Schema, rows: int, codes: int) -> pa.Table:
     """Sessions of a month with the same codes on each; one value in ten is null."""
     random_numbers = np.random.default_rng(first.toordinal())
     at = np.arange(rows)
-    days = np.datetime64(first) + (at // CODES).astype("timedelta64[D]")
-    codes = [f"{1000 + i % CODES}0" for i in range(rows)]
-    columns: list[pa.Array] = [pa.array(days), pa.array(codes)]
+    days = np.datetime64(first) + (at // codes).astype("timedelta64[D]")
+    names = [f"{1000 + i % codes}0" for i in range(rows)]
+    columns: list[pa.Array] = [pa.array(days), pa.array(names)]
     for _ in range(len(schema) - 2):
         values = random_numbers.standard_normal(rows, dtype=np.float32)
         columns.append(pa.array(values, mask=random_numbers.random(rows) < 0.1))

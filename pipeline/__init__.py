@@ -3,6 +3,9 @@
 The tasks are exported here, so that ``luigi --module pipeline BuildAll ...`` finds them. They are
 imported at once when Luigi is already loaded, which is how its command works, and on first use
 otherwise: ``import pipeline.market`` alone must not start a scheduler's worth of imports.
+
+``pipeline.load`` reads the published dataset. It comes without Luigi and leaves the process as it
+is: start method and signal handlers of a notebook stay its own.
 """
 
 from __future__ import annotations
@@ -20,12 +23,27 @@ if TYPE_CHECKING or "luigi" in sys.modules:
         ValidateSchema,
     )
 
-__all__ = ["BuildAll", "BuildChunk", "BuildLabels", "FetchSource", "MergeChunks", "ValidateSchema"]
+if TYPE_CHECKING:
+    from pipeline.reading import load
+
+__all__ = [
+    "BuildAll",
+    "BuildChunk",
+    "BuildLabels",
+    "FetchSource",
+    "MergeChunks",
+    "ValidateSchema",
+    "load",
+]
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "load":
+        from pipeline import reading
+
+        return reading.load
     from pipeline import tasks
 
     return getattr(tasks, name)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import PipelineError, StorageError
+from pipeline.errors import MissingData, PipelineError, StorageError
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, replace_symlink, replacing, write_bytes
 from pipeline.storage.chunks import ChunkStore, Clock, utc_now
@@ -85,6 +85,15 @@ class DatasetStore:
             StorageError: the link points nowhere, or the metadata are damaged or foreign.
             MissingData: the metadata are missing.
         """
+        path = self.latest_file()
+        return None if path is None else self.opened(path)
+
+    def latest_file(self) -> Path | None:
+        """The file that the latest name points at; None when nothing was merged yet.
+
+        Raises:
+            StorageError: the link points nowhere.
+        """
         if not self.latest_path.is_symlink():
             return None
         path = self.root / self.latest_path.readlink()
@@ -92,6 +101,28 @@ class DatasetStore:
             raise StorageError(
                 f"{self.latest_path}: points at {path}, which is gone", "merge again"
             )
+        return path
+
+    def kept_file(self, name: str) -> Path:
+        """A dataset by its name, with or without its ending.
+
+        Raises:
+            MissingData: there is none of this name; those that are there are named.
+        """
+        there = {path.name: path for path in sorted(self.folder.glob(f"*_{_ENDING}"))}
+        found = there.get(name) or there.get(f"{name}.parquet")
+        if found is None:
+            names = ", ".join(there) or "none"
+            raise MissingData(f"dataset {name!r}: not in {self.folder}", f"there are: {names}")
+        return found
+
+    def opened(self, path: Path) -> Dataset:
+        """A dataset with its metadata.
+
+        Raises:
+            StorageError: the metadata are damaged or foreign.
+            MissingData: they are missing.
+        """
         metadata = documents.read_document(_metadata_path(path), "dataset_metadata")
         if metadata["dataset"] != path.name:
             raise StorageError(
