@@ -60,8 +60,8 @@ class PidFile:
         except psutil.Error:
             return None
 
-    def claim(self) -> None:
-        """Write the number of this process.
+    def claim(self, number: int | None = None) -> None:
+        """Write the number of this process, or of one it has started.
 
         Raises:
             AlreadyRunning: the process the file means is alive.
@@ -69,12 +69,12 @@ class PidFile:
         """
         with self._alone():
             process = self.process()
-            if process is not None and process.pid != os.getpid():
+            if process is not None and process.pid not in (number, os.getpid()):
                 raise AlreadyRunning(
                     f"{self.name} is running in the background (pid {process.pid})",
                     f"wait for it, or stop it: g5 stop {self.name}",
                 )
-            write_bytes(self.path, f"{os.getpid()}\n".encode())
+            write_bytes(self.path, f"{number or os.getpid()}\n".encode())
 
     def release(self, number: int) -> None:
         """Remove the file if it still names this process, or never named one.

@@ -186,7 +186,7 @@ def luigid(question: Question) -> Iterator[Finding]:
         error.close()  # it answers, whatever it thinks of the question
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        yield Finding("luigid", url, f"does not answer: {reason}; start luigid")
+        yield Finding("luigid", url, f"does not answer: {reason}; start it: bin/luigid.sh")
 
 
 Check = Callable[[Question], Iterator[Finding]]
