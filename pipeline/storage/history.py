@@ -18,7 +18,7 @@ import os
 import re
 import socket
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ KEPT = 500
 Document = dict[str, Any]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+_GOING_ON = b'"outcome": "running"'
 _LABELS = "labels/labels.json"
 
 
@@ -88,15 +89,16 @@ class RunHistory:
         self.root = root
         self.folder = root / "run" / "history"
 
-    def records(self) -> list[Document]:
-        """All records, the newest first; damaged ones are passed over.
+    def records(self, last: int = KEPT) -> list[Document]:
+        """The records, the newest first; damaged ones are passed over.
+
+        Args:
+            last: no more than these, which saves the reading of the others.
 
         Raises:
             StorageError: the folder is there but cannot be read.
         """
-        read = [self._read(path) for path in self._paths()]
-        found = [self._as_it_is(record) for record in read if record is not None]
-        return sorted(found, key=_began, reverse=True)
+        return self._those(self._paths()[:last])
 
     def find(self, prefix: str) -> Document:
         """The record whose run id begins like this.
@@ -105,7 +107,8 @@ class RunHistory:
             MissingData: there is none.
             UsageError: there are several.
         """
-        found = [record for record in self.records() if record["run_id"].startswith(prefix)]
+        named = [path for path in self._paths() if path.name.startswith(_safe(prefix))]
+        found = [record for record in self._those(named) if record["run_id"].startswith(prefix)]
         exact = [record for record in found if record["run_id"] == prefix]
         if not found:
             raise MissingData(f"run {prefix}: not in {self.folder}", "g5 runs lists what is there")
@@ -182,30 +185,21 @@ class RunHistory:
         self._drop_notes(run_id)
         return done
 
-    def forget(self, run_id: str) -> None:
-        """Take the record of a run back, one that was no run after all.
-
-        Raises:
-            StorageError: the file system refused.
-        """
-        with os_errors(self._path(run_id)):
-            self._path(run_id).unlink(missing_ok=True)
-        self._drop_notes(run_id)
-
     def _settle(self) -> None:
         """Write down what killed runs came to, and remove all but the newest records."""
         paths = self._paths()
-        known = [(path, record) for path in paths if (record := self._read(path)) is not None]
-        for _, record in known:
-            now = self._as_it_is(record)
-            if now is not record:
+        with os_errors(self.folder, "cannot be read"):
+            # Hundreds of records are held against their schema only when somebody asks for them.
+            going_on = [path for path in paths if _GOING_ON in path.read_bytes()]
+        for path in going_on:
+            record = self._read(path)
+            if record is not None and (now := self._as_it_is(record)) is not record:
                 self._write(now)
                 self._drop_notes(record["run_id"])
-        newest = sorted(known, key=lambda item: _began(item[1]), reverse=True)
-        for path, record in newest[KEPT - 1 :]:
+        for path in paths[KEPT - 1 :]:
             with os_errors(path, "cannot be deleted"):
                 path.unlink(missing_ok=True)
-            self._drop_notes(record["run_id"])
+                path.with_suffix(".notes").unlink(missing_ok=True)
 
     def _as_it_is(self, record: Document) -> Document:
         """The record itself, or what became of a run whose process is gone."""
@@ -280,15 +274,22 @@ class RunHistory:
         with os_errors(path, "cannot be deleted"):
             path.unlink(missing_ok=True)
 
+    def _those(self, paths: Iterable[Path]) -> list[Document]:
+        read = [self._read(path) for path in paths]
+        found = [self._as_it_is(record) for record in read if record is not None]
+        return sorted(found, key=_began, reverse=True)
+
     def _paths(self) -> list[Path]:
+        """Of the records, the one that was written last first."""
         with os_errors(self.folder, "cannot be read"):
-            return sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []
+            paths = list(self.folder.glob("*.json")) if self.folder.is_dir() else []
+            return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def _path(self, run_id: str) -> Path:
-        return self.folder / f"{_UNSAFE.sub('_', run_id)}.json"
+        return self.folder / f"{_safe(run_id)}.json"
 
     def _notes_path(self, run_id: str) -> Path:
-        return self.folder / f"{_UNSAFE.sub('_', run_id)}.notes"
+        return self.folder / f"{_safe(run_id)}.notes"
 
 
 def peak_of(notes: Sequence[Note]) -> int:
@@ -309,6 +310,11 @@ def peak_of(notes: Sequence[Note]) -> int:
         held += change
         most = max(most, held)
     return most
+
+
+def _safe(run_id: str) -> str:
+    """A file name: the id may come from the environment."""
+    return _UNSAFE.sub("_", run_id)
 
 
 def _outcome(end: End, notes: Sequence[Note], facts: Mapping[str, Any]) -> str:

@@ -167,9 +167,14 @@ def test_the_newest_records_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(history, "KEPT", 3)
     for number in range(5):
         runs = begun(tmp_path, f"run{number}")
-        edit(runs, f"run{number}", started_at=f"2024-06-0{number + 1}T08:00:00+09:00")
-    (runs.folder / "damaged.json").write_text("{")
+        runs.note(f"run{number}", FETCH)
+        edit(runs, f"run{number}", outcome="done", started_at=f"2024-06-0{number + 1}T08:00:00Z")
+    damaged = runs.folder / "damaged.json"
+    damaged.write_text("{")
+    os.utime(damaged, (0, 0))
     assert [record["run_id"] for record in runs.records()] == ["run4", "run3", "run2"]
+    assert [record["run_id"] for record in runs.records(1)] == ["run4"]
+    assert sorted(path.stem for path in runs.folder.glob("*.notes")) == ["run2", "run3", "run4"]
 
 
 def test_a_run_id_never_leaves_the_folder(tmp_path: Path) -> None:
