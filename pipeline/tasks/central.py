@@ -183,7 +183,7 @@ class Central:
         """
         process = self._pid.process()
         if process is None:
-            raise MissingData(f"luigid: not running for {self.folder.parents[1]}")
+            raise MissingData(f"luigid of {self.folder.parents[1]}: not running")
         with suppress(psutil.NoSuchProcess):
             process.terminate()
         killed = not gone([process], patience_s)
