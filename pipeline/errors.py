@@ -61,6 +61,10 @@ class MissingData(PipelineError):
     exit_code = 20
 
 
+class Stopped(PipelineError):
+    """Somebody asked a running step to end; what it had finished is kept."""
+
+
 class ApiError(PipelineError):
     """A request to the J-Quants API failed for good.
 

@@ -187,7 +187,12 @@ def paths(text: str) -> Iterator[str]:
 
 def commands(text: str) -> Iterator[list[str]]:
     """Calls of g5, directly or by a script, and of luigi: the command, then the other words."""
-    scripts = {"bin/run.sh": "run", "bin/daily.sh": "daily", "bin/health_check.sh": "health"}
+    scripts = {
+        "bin/run.sh": "run",
+        "bin/daily.sh": "daily",
+        "bin/health_check.sh": "health",
+        "bin/luigid.sh": "luigid",
+    }
     for span in spans(text):
         words = shlex.split(re.split(r"\s[|>&#]|[|;]\s", span)[0].replace("...", ""))
         if words[:1] == ["luigi"]:

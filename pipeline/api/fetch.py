@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from pipeline.api.decode import Decoder
 from pipeline.api.endpoints import Endpoint
+from pipeline.api.lanes import Lanes
 from pipeline.api.paging import pages
 from pipeline.api.rows import ordered, require_sessions, require_within
 from pipeline.api.session import ApiSession
@@ -50,7 +51,7 @@ def fetch_dates(
     session: ApiSession,
     endpoint: Endpoint,
     dates: Iterable[dt.date],
-    concurrency: int,
+    concurrency: int | Lanes,
     on_progress: OnProgress | None = None,
 ) -> Generator[DayTable]:
     """The rows of each day, as soon as they are complete.
@@ -59,7 +60,7 @@ def fetch_dates(
         session: its pool must hold ``concurrency`` connections.
         endpoint: a source asked by day.
         dates: trading days (calendar days for sources with ``query="day"``) with published data.
-        concurrency: number of threads.
+        concurrency: number of threads; as lanes it may change meanwhile.
         on_progress: called in the caller's thread after each day.
 
     Yields:
@@ -72,12 +73,13 @@ def fetch_dates(
         SnapshotError: duplicate keys; or, after the last day, sessions without promised rows.
         UsageError: more threads than pooled connections, or a source that is asked by range.
     """
-    _check_use(session, endpoint, concurrency)
+    lanes = concurrency if isinstance(concurrency, Lanes) else Lanes(concurrency)
+    _check_use(session, endpoint, lanes.number)
     wanted = sorted(set(dates))
     found: set[dt.date] = set()
     rows = 0
     sent_before = session.requests_sent
-    with closing(_completed(session, endpoint, wanted, concurrency)) as completed:
+    with closing(_completed(session, endpoint, wanted, lanes)) as completed:
         for done, (day, table) in enumerate(completed, 1):
             rows += table.num_rows
             if on_progress is not None:
@@ -139,27 +141,28 @@ def _check_use(session: ApiSession, endpoint: Endpoint, concurrency: int) -> Non
 
 
 def _completed(
-    session: ApiSession, endpoint: Endpoint, days: Sequence[dt.date], concurrency: int
+    session: ApiSession, endpoint: Endpoint, days: Sequence[dt.date], lanes: Lanes
 ) -> Generator[DayTable]:
     """Days and their tables in the order of completion.
 
-    At most twice as many days as threads are under way or waiting for the caller, so that a slow
+    At most twice as many days as lanes are under way or waiting for the caller, so that a slow
     caller holds back the fetch and not the memory.
     """
     decoder = Decoder(endpoint)
     left = iter(days)
     running: dict[Future[pa.Table], dt.date] = {}
     finished: SimpleQueue[Future[pa.Table]] = SimpleQueue()
-    with _threads(concurrency) as (pool, stop):
+    with _threads(session.pool_size) as (pool, stop):
+
+        def read(query: Mapping[str, str], within: _Within) -> pa.Table:
+            with lanes.one():
+                return _read(session, decoder, endpoint, query, within, stop)
 
         def submit() -> None:
-            for day in left:
-                query = endpoint.day_query(day)
-                task = pool.submit(_read, session, decoder, endpoint, query, (day, day), stop)
+            while len(running) < 2 * lanes.number and (day := next(left, None)) is not None:
+                task = pool.submit(read, endpoint.day_query(day), (day, day))
                 running[task] = day
                 task.add_done_callback(finished.put)
-                if len(running) >= 2 * concurrency:
-                    return
 
         submit()
         while running:
@@ -169,10 +172,10 @@ def _completed(
 
 
 @contextmanager
-def _threads(concurrency: int) -> Iterator[tuple[ThreadPoolExecutor, threading.Event]]:
+def _threads(most: int) -> Iterator[tuple[ThreadPoolExecutor, threading.Event]]:
     """A pool whose unfinished work is cancelled when the block ends, for whatever reason."""
     stop = threading.Event()
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
+    pool = ThreadPoolExecutor(most, thread_name_prefix="fetch")
     try:
         yield pool, stop
     finally:

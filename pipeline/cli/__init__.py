@@ -30,6 +30,8 @@ _COMMANDS = {
     "stop": "stop",
     "daily": "daily",
     "health": "health",
+    "runs": "runs",
+    "luigid": "luigid",
 }
 
 

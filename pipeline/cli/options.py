@@ -75,7 +75,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
 
 def runner_of(args: argparse.Namespace) -> Runner:
     """What starts the runs of this command."""
-    return Runner(args.workers, args.scheduler_url, flags_of(args))
+    profile = getattr(args, "profile", args.command)
+    return Runner(args.workers, args.scheduler_url, flags_of(args), profile)
 
 
 @contextmanager

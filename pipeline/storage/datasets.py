@@ -22,7 +22,7 @@ from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, replace_symlink, replacing, write_bytes
 from pipeline.storage.chunks import ChunkStore, Clock, utc_now
 from pipeline.storage.generations import KEPT, new_path, outdated
-from pipeline.storage.joining import copy_row_groups
+from pipeline.storage.joining import Progress, copy_row_groups, unseen
 from pipeline.storage.merged import (
     Source,
     dataset_hash,
@@ -53,7 +53,13 @@ class DatasetStore:
         self.latest_metadata_path = root / "ml_dataset_latest_metadata.json"
         self._clock = clock
 
-    def merge(self, chunks: ChunkStore, chunk_ids: Sequence[str], keep: int = KEPT) -> Dataset:
+    def merge(
+        self,
+        chunks: ChunkStore,
+        chunk_ids: Sequence[str],
+        keep: int = KEPT,
+        progress: Progress = unseen,
+    ) -> Dataset:
         """Merge chunks and publish the result as the latest dataset.
 
         Nothing is written when the latest dataset was merged from just these builds and is
@@ -63,6 +69,7 @@ class DatasetStore:
             chunks: where the chunks are.
             chunk_ids: any order; merged in order of time.
             keep: how many datasets remain, the new one included.
+            progress: called with bytes of chunks copied and to be copied.
 
         Raises:
             MissingData: no chunk, one that is not complete, or no rows at all.
@@ -71,7 +78,7 @@ class DatasetStore:
                 rebuilt meanwhile, or the file system refused.
         """
         sources = gather(chunks, chunk_ids)
-        dataset = self._already_merged(sources) or self._write(chunks, sources)
+        dataset = self._already_merged(sources) or self._write(chunks, sources, progress)
         self._publish(dataset)
         self.prune(keep)
         return dataset
@@ -160,13 +167,13 @@ class DatasetStore:
                 path.unlink(missing_ok=True)
         return removed
 
-    def _write(self, chunks: ChunkStore, sources: Sequence[Source]) -> Dataset:
+    def _write(self, chunks: ChunkStore, sources: Sequence[Source], progress: Progress) -> Dataset:
         """Write the file and its metadata, not yet under the latest names."""
         path = new_path(self.folder, sources, _ENDING, self._clock, "merge")
         summary = summary_of(chunks, sources)
         metadata_path = _metadata_path(path)
         with replacing(metadata_path) as metadata, replacing(path) as parquet:
-            copy_row_groups([source.path for source in sources], parquet, path.name)
+            copy_row_groups([source.path for source in sources], parquet, path.name, progress)
             digest = dataset_hash(parquet, sources)
             document = summary.document(path.name, sources, digest, self._clock())
             metadata.write_bytes(

@@ -19,7 +19,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,19 +118,29 @@ class Verdict:
 
 
 def judge_all(
-    store: ChunkStore, chunk_ids: Sequence[str], manifest: Manifest | None, checks: Checks
+    store: ChunkStore,
+    chunk_ids: Sequence[str],
+    manifest: Manifest | None,
+    checks: Checks,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Verdict]:
     """Judge chunks, each by itself and all together.
 
     Args:
         manifest: the agreed columns; None to leave the columns alone.
+        progress: called with chunks done and chunks to judge.
 
     Raises:
         StorageError: a file that is there cannot be reached.
     """
     gate = Gate(store, manifest, checks)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return compared(list(pool.map(gate.judge, chunk_ids)))
+        verdicts = []
+        progress(0, len(chunk_ids))
+        for verdict in pool.map(gate.judge, chunk_ids):
+            verdicts.append(verdict)
+            progress(len(verdicts), len(chunk_ids))
+        return compared(verdicts)
 
 
 class Gate:

@@ -15,7 +15,7 @@ import errno
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,7 +45,7 @@ _LOCATIONS, _PAGE_OFFSET = 1, 1
 _NOT_HERE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
 
-def splice(sources: Sequence[Path], target: Path) -> None:
+def splice(sources: Iterable[Path], target: Path) -> None:
     """Write the row groups of all files, in order, into one, by copying their bytes.
 
     Args:

@@ -9,7 +9,7 @@ if runtime.is_main_process():
 config.install_defaults()
 logs.configure()
 
-from pipeline.tasks import failures  # noqa: E402  (after the settings Luigi reads)
+from pipeline.tasks import failures, recording  # noqa: E402  (after the settings Luigi reads)
 from pipeline.tasks.build import BuildAll  # noqa: E402
 from pipeline.tasks.chunks import BuildChunk  # noqa: E402
 from pipeline.tasks.dataset import MergeChunks  # noqa: E402
@@ -18,5 +18,6 @@ from pipeline.tasks.snapshots import FetchSource  # noqa: E402
 from pipeline.tasks.validation import ValidateSchema  # noqa: E402
 
 failures.install()
+recording.install()
 
 __all__ = ["BuildAll", "BuildChunk", "BuildLabels", "FetchSource", "MergeChunks", "ValidateSchema"]

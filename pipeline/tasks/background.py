@@ -111,9 +111,9 @@ def stop(root: Path, name: str, patience_s: float) -> Stopped:
         raise _not_running(root, file)
     members = _signal(process.pid, signal.SIGTERM)
     _signal(process.pid, signal.SIGCONT)  # a run that was suspended hears it only now
-    killed = not _gone(members, patience_s)
+    killed = not gone(members, patience_s)
     if killed:
-        _gone(_signal(process.pid, signal.SIGKILL), patience_s)
+        gone(_signal(process.pid, signal.SIGKILL), patience_s)
     file.release(process.pid)
     return Stopped(name, process.pid, killed)
 
@@ -164,8 +164,11 @@ def _members(group: int) -> list[psutil.Process]:
     return members
 
 
-def _gone(processes: Sequence[psutil.Process], within_s: float) -> bool:
-    """Wait for their end; one that is dead but not yet collected counts as gone."""
+def gone(processes: Sequence[psutil.Process], within_s: float) -> bool:
+    """Wait for their end; True when all have ended.
+
+    One that is dead but not yet collected counts as gone.
+    """
     deadline = time.monotonic() + within_s
     while any(_alive(process) for process in processes):
         if time.monotonic() > deadline:

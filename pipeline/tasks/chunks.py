@@ -104,7 +104,8 @@ class BuildChunk(luigi.Task):
         )
         threads = settings.compute_threads
         months = list(months_of(inputs.sessions))
-        report = Reporter(self, f"chunk {self.chunk}: {{done}} of {{total}} steps")
+        report = Reporter(self, f"chunk {self.chunk}", "steps")
+        report(0, 1 + len(months))
         with (
             store.build(order, Layout(repeating=catalog.repeating_columns())) as writer,
             array_store(store.folder, settings.columns_in_memory_mb << 20) as columns,

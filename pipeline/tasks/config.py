@@ -40,6 +40,7 @@ CACHE_MODES: tuple[Mode, ...] = get_args(Mode)
 SourceRoute: TypeAlias = Way | Literal["files"]
 ROUTES: tuple[SourceRoute, ...] = (*get_args(Way), "files")
 SECTION = "g5"
+MOST_THREADS = 200  # that fetch
 INDISPENSABLE = ("trading_calendar", "listed", "daily_bars")
 
 # What a run needs of Luigi whatever the working directory: luigi.cfg may override each.
@@ -197,6 +198,12 @@ def option_names() -> list[str]:
     return [name for name, _ in g5.get_params()]
 
 
+def changed() -> dict[str, str]:
+    """The options that differ from their defaults, as text; none of them is a secret."""
+    given = vars(_raw())
+    return {n: given[n] for n, p in g5.get_params() if given[n] != str(p._default)}  # noqa: SLF001
+
+
 def override(options: Mapping[str, str]) -> None:
     """Put values above those of files and environment, as flags of a command do."""
     for name, value in options.items():
@@ -236,7 +243,10 @@ def settings() -> Settings:
             "index_option_cache_ttl_days", raw.index_option_cache_ttl_days, 0, 36500
         ),
         index_option_parallel_concurrency=_whole(
-            "index_option_parallel_concurrency", raw.index_option_parallel_concurrency, 1, 200
+            "index_option_parallel_concurrency",
+            raw.index_option_parallel_concurrency,
+            1,
+            MOST_THREADS,
         ),
         unavailable_sources=_sources("unavailable_sources", raw.unavailable_sources),
         compute_threads=_whole("compute_threads", raw.compute_threads, 1, 64),

@@ -8,9 +8,12 @@ from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
 from pipeline.tasks import config, standing
 from pipeline.tasks.chunkset import OverChunks
+from pipeline.tasks.progress import Reporter
 from pipeline.tasks.validation import ValidateSchema
 
 log = logging.getLogger(__name__)
+
+_MB = 10**6
 
 
 class MergeChunks(OverChunks):
@@ -30,7 +33,12 @@ class MergeChunks(OverChunks):
 
     def run(self) -> None:
         root = config.settings().data_output_dir
-        dataset = DatasetStore(root).merge(ChunkStore(root), list(self.builds(self.chunks())))
+        report = Reporter(self, "merge", "MB")
+        dataset = DatasetStore(root).merge(
+            ChunkStore(root),
+            list(self.builds(self.chunks())),
+            progress=lambda done, total: report(-(-done // _MB), -(-total // _MB)),
+        )
         log.info(
             "dataset: %s, %s rows x %s columns, %s to %s",
             *(dataset.path, f"{dataset.metadata['rows']:,}", len(dataset.metadata["columns"])),

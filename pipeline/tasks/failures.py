@@ -7,7 +7,7 @@ from typing import Any
 
 import luigi
 
-from pipeline.errors import PipelineError
+from pipeline.tasks.recording import name_of, tell, words_of
 
 log = logging.getLogger(__name__)
 
@@ -22,22 +22,17 @@ def install() -> None:
 
 def tell_failure(task: luigi.Task, error: BaseException) -> None:
     """Called in the process of the task."""
-    told = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-    log.error("%s: %s", _name(task), " ".join(told.split()))
+    log.error("%s: %s", name_of(task), words_of(error))
 
 
 def tell_death(task: luigi.Task, _message: str) -> None:
     """Called in the main process when a task process ended without a word."""
-    log.error("%s: its process died (killed, or out of memory); run again", _name(task))
+    log.error("%s: its process died (killed, or out of memory); run again", name_of(task))
 
 
 def tell_missing(task: Any) -> None:
     """Called in the main process for a chunk that a step takes as it is, and that is not there."""
     reason = task.why_not_complete() if hasattr(task, "why_not_complete") else "not there"
-    log.error("%s: %s (run BuildAll first)", _name(task), reason)
-
-
-def _name(task: luigi.Task) -> str:
-    """The task, and which of its kind."""
-    which = getattr(task, "chunk", None) or getattr(task, "source", None)
-    return f"{task.task_family} {which}" if which else str(task.task_family)
+    told = f"{name_of(task)}: {reason} (run BuildAll first)"
+    log.error("%s", told)
+    tell(told)

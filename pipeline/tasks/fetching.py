@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ import pyarrow.compute as pc
 
 from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
 from pipeline.api.fetch import fetch_range
+from pipeline.api.lanes import Lanes
 from pipeline.api.limits import RateLimiter
 from pipeline.api.plans import PLAN_BUDGET, budgets, covers, window
 from pipeline.api.session import ApiSession
@@ -40,7 +42,7 @@ from pipeline.storage.snapshots import (
     select,
     snapshot_key,
 )
-from pipeline.tasks import config
+from pipeline.tasks import config, recording
 from pipeline.tasks.config import Settings
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.receiving import Receiver, compact
@@ -128,7 +130,7 @@ def fetch_calendar(settings: Settings, end: dt.date, *, noted: bool = True) -> p
         assert settings.bulk_folder is not None  # checked with the settings
         table = calendar_file(settings.bulk_folder, endpoint_of(CALENDAR))
     else:
-        with open_session(settings, noted=noted) as session:
+        with open_session(settings, noted=noted) as session, counted(session, CALENDAR):
             table = fetch_range(session, endpoint_of(CALENDAR))  # all the plan shows
     last, reach = pc.max(table["Date"]).as_py(), _calendar_reach(settings, end)
     if last is None or last < reach:
@@ -190,8 +192,18 @@ def open_session(settings: Settings, *, noted: bool = True) -> ApiSession:
         config.api_key(),
         origin=settings.server,
         limiter=RateLimiter(limits_of(settings), ledger=ledger),
-        pool_size=settings.index_option_parallel_concurrency,
+        pool_size=config.MOST_THREADS,  # a running fetch may be told to use more
     )
+
+
+@contextmanager
+def counted(session: ApiSession, source: str) -> Iterator[None]:
+    """What the block sends counts for this source in the run history."""
+    before = session.requests_sent
+    try:
+        yield
+    finally:
+        recording.count_requests(source, session.requests_sent - before)
 
 
 @cache
@@ -201,14 +213,21 @@ def _ledger(root: Path) -> SendLedger:
 
 
 def fetch_snapshot(
-    settings: Settings, source: str, wanted: SnapshotRange, fresh_after: str, progress: Progress
+    settings: Settings,
+    source: str,
+    wanted: SnapshotRange,
+    fresh_after: str,
+    progress: Progress,
+    lanes: Lanes | None = None,
 ) -> None:
     """Make the snapshot of one source and range visible, asking only for what is missing.
 
     Args:
         fresh_after: days of the open month that were checked before this moment are asked for
             again; ANY_AGE keeps them.
-        progress: called with days done and days to fetch.
+        progress: called with days done and days to fetch, when days have been kept; what it raises
+            ends the fetch.
+        lanes: requests at a time; None for as many as the settings say.
 
     Raises:
         MissingData: days are missing and the cache is read-only, or had not arrived by the
@@ -230,7 +249,8 @@ def fetch_snapshot(
     if lost:
         raise _lost(source, wanted, rules, lost)
     if ask:
-        _fetch(settings, endpoint, rules, ask, parts, days_of, progress)
+        lanes = lanes or Lanes(settings.index_option_parallel_concurrency)
+        _fetch(settings, endpoint, rules, ask, parts, days_of, progress, lanes)
         parts = store.parts(source)
     if rules.may_ask:
         compact(store, endpoint, rules, parts)
@@ -331,6 +351,7 @@ def _fetch(
     parts: Sequence[Part],
     days_of: DaysOf,
     progress: Progress,
+    lanes: Lanes,
 ) -> None:
     """Get the asked days: from the spool of a run that died, then from the vendor."""
     store = SnapshotStore(settings.data_output_dir, settings.origin)
@@ -347,12 +368,12 @@ def _fetch(
         assert settings.bulk_folder is not None  # checked with the settings
         by_folder(fetching, settings.bulk_folder)
     else:
-        with open_session(settings) as session:
+        with open_session(settings) as session, counted(session, endpoint.source):
             by_the_cheapest(
                 fetching,
                 session,
                 way,
-                settings.index_option_parallel_concurrency,
+                lanes,
                 endpoint.has_files(settings.plan),
                 store.spool_folder(endpoint.source),
             )

@@ -80,7 +80,8 @@ class BuildLabels(OverChunks):
         makes = _Maker(settings, store, chunks, calendar)
         wanted = self.builds(self.chunks())
         entries = store.entries() if _same_definition(store) else {}
-        report = Reporter(self, "labels: {done} of {total} chunks")
+        report = Reporter(self, "labels", "chunks")
+        report(0, len(wanted))
         parts = []
         for done, (chunk_id, build) in enumerate(wanted.items(), 1):
             entry = entries.get(chunk_id)

@@ -45,7 +45,7 @@ class _OneLine(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         told = f": {type(error).__name__}: {error}".splitlines()[0] if error else ""
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        return _without_secret(f"{self.formatTime(record, '%H:%M:%S')} {level}{text}{told}")
+        return without_secret(f"{self.formatTime(record, '%H:%M:%S')} {level}{text}{told}")
 
 
 class _Lines(logging.Formatter):
@@ -56,7 +56,7 @@ class _Lines(logging.Formatter):
             f"{_moment(record)} {record.levelname} {run_id()} "
             f"{record.processName}[{record.process}] {record.name}: "
         )
-        text = _without_secret(super().format(record))
+        text = without_secret(super().format(record))
         return "\n".join(f"{head}{line}" for line in text.splitlines() or [""])
 
 
@@ -75,8 +75,13 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             event["trace"] = self.formatException(record.exc_info)
-        texts = {k: _without_secret(v) if isinstance(v, str) else v for k, v in event.items()}
+        texts = {k: without_secret(v) if isinstance(v, str) else v for k, v in event.items()}
         return json.dumps(texts, ensure_ascii=False)
+
+
+def file() -> Path | None:
+    """The log file of this run; None before it has one."""
+    return Path(os.environ[_FOLDER]) / "g5.log" if _FOLDER in os.environ else None
 
 
 def configure(folder: Path | None = None, log_format: Format | None = None) -> None:
@@ -133,7 +138,7 @@ def _moment(record: logging.LogRecord) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _without_secret(text: str) -> str:
+def without_secret(text: str) -> str:
     """The API key has no business in any message; should one carry it, it stops here."""
     secret = os.environ.get(_SECRET, "")
     return text.replace(secret, "***") if len(secret) >= _SECRET_CHARACTERS else text

@@ -37,7 +37,7 @@ from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, sweep_leftovers
 from pipeline.storage.chunks import ChunkStore, covered_range
 from pipeline.storage.policy import ANY_AGE
-from pipeline.tasks import config, logs, running, runtime
+from pipeline.tasks import config, logs, recording, running, runtime
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import (
     fetch_calendar,
@@ -306,6 +306,7 @@ def hold_output(root: Path) -> None:
     with os_errors(root / "logs"):
         logs.configure(root / "logs", config.settings().log_format)
     sweep_leftovers(root, _LEFTOVER_S, time.time())
+    recording.begin(root)
 
 
 @contextmanager
@@ -317,4 +318,5 @@ def reported() -> Iterator[None]:
         if not runtime.is_command():
             raise
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        recording.tell(str(error))
+        sys.exit(error.exit_code)

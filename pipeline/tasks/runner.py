@@ -16,7 +16,7 @@ from pathlib import Path
 
 from luigi.configuration import get_config
 
-from pipeline.tasks import logs, runtime
+from pipeline.tasks import logs, recording, runtime
 
 ALREADY_RUNNING = 10  # exit code
 
@@ -33,11 +33,13 @@ class Runner:
         workers: task processes at a time; None leaves it to the configuration.
         scheduler_url: of luigid; None: the one the configuration names, or none at all.
         flags: settings given on the command line.
+        profile: name for the run history.
     """
 
     workers: int | None = None
     scheduler_url: str | None = None
     flags: Mapping[str, str] = field(default_factory=dict)
+    profile: str | None = None
 
     def command(self, words: Sequence[str]) -> list[str]:
         """The command line of a task and its parameters."""
@@ -58,6 +60,8 @@ class Runner:
         """
         logs.run_id()
         environment = os.environ | {runtime.RUNNER: str(os.getpid())}
+        if self.profile is not None:
+            environment[recording.PROFILE] = self.profile
         with subprocess.Popen(  # noqa: S603  (our own command)
             self.command(words), env=environment, stdin=subprocess.DEVNULL
         ) as child:

@@ -27,11 +27,12 @@ def is_main_process() -> bool:
     return multiprocessing.parent_process() is None
 
 
-def is_command() -> bool:
-    """True when a person or cron started this process as ``luigi`` or ``g5``."""
+def is_command(*names: str) -> bool:
+    """True when a person or cron started this process as ``luigi`` or ``g5``, or one of them."""
     program = Path(sys.argv[0])
-    as_module = program.name == "__main__.py" and program.parent.name in {"luigi", "cli"}
-    return is_main_process() and (program.name in {"luigi", "g5"} or as_module)
+    as_module = {"luigi": "luigi", "cli": "g5"} if program.name == "__main__.py" else {}
+    name = as_module.get(program.parent.name, program.name)
+    return is_main_process() and name in (names or ("luigi", "g5"))
 
 
 def prepare_main_process() -> None:
@@ -53,7 +54,7 @@ def prepare_main_process() -> None:
             # Luigi's worker would do it too, but first it waits for its scheduler's answer.
             for task_process in multiprocessing.active_children():
                 task_process.kill()
-            raise SystemExit(128 + signum)
+            sys.exit(128 + signum)
         os._exit(128 + signum)
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import luigi
 
 from pipeline.api.endpoints import endpoint_of
+from pipeline.api.lanes import Lanes
 from pipeline.storage.policy import ANY_AGE
 from pipeline.storage.snapshots import SnapshotStore, snapshot_key
 from pipeline.tasks import config, planning
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import fetch_snapshot
+from pipeline.tasks.messages import Orders, listening
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.progress import Reporter
 
@@ -19,7 +21,8 @@ class FetchSource(luigi.Task):
 
     One process at a time talks to the API (resource ``jquants_api``), with as many threads as
     configured. Complete means: the snapshot is there, of this origin, and was checked after
-    ``fresh_after``, which the run decided before its first task.
+    ``fresh_after``, which the run decided before its first task. While it runs it obeys
+    ``stop`` and ``concurrency=N``, sent from the page of luigid.
     """
 
     source: luigi.Parameter[str] = luigi.Parameter()
@@ -28,6 +31,7 @@ class FetchSource(luigi.Task):
 
     resources = {"jquants_api": 1}
     priority = 100
+    accepts_messages = True
 
     def complete(self) -> bool:
         with planning.reported():
@@ -37,13 +41,19 @@ class FetchSource(luigi.Task):
         return is_fetched(settings, source, wanted, self.fresh_after)
 
     def run(self) -> None:
-        fetch_snapshot(
-            config.settings(),
-            self.source,
-            SnapshotRange.parse(self.snapshot),
-            self.fresh_after,
-            Reporter(self, f"{self.source}: {{done}} of {{total}} days"),
-        )
+        settings = config.settings()
+        lanes = Lanes(settings.index_option_parallel_concurrency)
+        orders = Orders(lanes)
+        report = Reporter(self, self.source.replace("_", " "), "days")
+
+        def progress(done: int, total: int) -> None:
+            report(done, total)
+            orders.check(done, total)
+
+        wanted = SnapshotRange.parse(self.snapshot)
+        messages = getattr(self, "scheduler_messages", None)  # a worker sets it for the run
+        with listening(messages, orders.obey):
+            fetch_snapshot(settings, self.source, wanted, self.fresh_after, progress, lanes)
 
 
 def is_fetched(settings: Settings, source: str, wanted: SnapshotRange, fresh_after: str) -> bool:

@@ -20,6 +20,7 @@ from pipeline.tasks.chunks import BuildChunk
 from pipeline.tasks.chunkset import OverChunks
 from pipeline.tasks.fetching import load_calendar
 from pipeline.tasks.parameters import Switch
+from pipeline.tasks.progress import Reporter
 from pipeline.tasks.receipts import why_gate_due
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class ValidateSchema(OverChunks):
         manifest = planning.load_manifest()
         builds = self.builds(self.chunks())
         checks = Checks(keys=True, calendar=_calendar(store, builds), sha256=self.verify_sha256)
-        verdicts = judge_all(store, list(builds), manifest, checks)
+        report_progress = Reporter(self, "schema gate", "chunks")
+        verdicts = judge_all(store, list(builds), manifest, checks, report_progress)
         report = {
             "run_id": logs.run_id(),
             "generated_at": config.stamp(),

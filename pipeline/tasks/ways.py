@@ -24,6 +24,7 @@ from pipeline.api.bulk import BulkFile, download, list_files, read_csv, span
 from pipeline.api.endpoints import Endpoint
 from pipeline.api.fetch import fetch_dates, fetch_range
 from pipeline.api.files import find_files
+from pipeline.api.lanes import Lanes
 from pipeline.api.session import ApiSession
 from pipeline.errors import ApiError, SnapshotError
 from pipeline.storage import policy
@@ -74,13 +75,13 @@ class Fetching:
 
 
 def by_the_cheapest(
-    fetching: Fetching, session: ApiSession, way: Way, threads: int, files: bool, folder: Path
+    fetching: Fetching, session: ApiSession, way: Way, lanes: Lanes, files: bool, folder: Path
 ) -> None:
     """Get the missing days from the server with the fewest requests.
 
     Args:
         way: auto, or the one that is demanded.
-        threads: requests at a time.
+        lanes: requests at a time.
         files: the plan has bulk files of this source.
         folder: for downloads on their way.
 
@@ -100,10 +101,10 @@ def by_the_cheapest(
     if listed is not None:
         by_bulk(fetching, session, [listed[month] for month in route.months], folder)
     if fetching.missing:
-        by_request(fetching, session, threads)
+        by_request(fetching, session, lanes)
 
 
-def by_request(fetching: Fetching, session: ApiSession, threads: int) -> None:
+def by_request(fetching: Fetching, session: ApiSession, lanes: Lanes) -> None:
     """One request per day, or one for the whole range.
 
     Raises:
@@ -118,7 +119,7 @@ def by_request(fetching: Fetching, session: ApiSession, threads: int) -> None:
             dates = list(month)
             fetching.keep(dates, _only(table, endpoint, dates), "requests")
         return
-    for day, table in fetch_dates(session, endpoint, days, threads):
+    for day, table in fetch_dates(session, endpoint, days, lanes):
         fetching.keep([str(day)], table, "requests")
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pipeline.api.endpoints import endpoint_of
 from pipeline.api.faults import RetryPolicy
 from pipeline.api.fetch import Progress, collect_dates, fetch_dates, fetch_range
+from pipeline.api.lanes import Lanes
 from pipeline.api.limits import RateLimiter
 from pipeline.api.session import ApiSession
 from pipeline.errors import ApiError, BadResponse, SnapshotError, UsageError
@@ -78,6 +79,32 @@ def test_pages_and_threads_in_any_order_give_the_same_table(
         assert session.requests_sent == n_pages * len(DAYS)
     assert table.schema == INDICES.schema
     assert table.to_pylist() == expected()
+
+
+def test_the_number_of_requests_at_a_time_changes_meanwhile(server: FakeServer) -> None:
+    """From one to four while days come; never more than that, and none is lost."""
+    lanes, count = Lanes(1), threading.Lock()
+    under_way, most = 0, Counter[int]()
+
+    def script(request: Request) -> Reply:
+        nonlocal under_way
+        with count:
+            under_way += 1
+            most[lanes.number] = max(most[lanes.number], under_way)
+        time.sleep(0.03)
+        with count:
+            under_way -= 1
+        return Reply({"data": rows_of(request.query["date"])})
+
+    server.script = script
+    days = [dt.date(2024, 1, 4) + dt.timedelta(at) for at in range(40)]
+    with session_to(server.url) as session:
+        for done, _ in enumerate(fetch_dates(session, INDICES, days, lanes), 1):
+            if done == 5:
+                assert most[1] == 1
+                lanes.resize(4)
+    assert done == len(days)
+    assert most[4] == 4
 
 
 FAULTS = [

@@ -36,6 +36,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("run.sh", "custom"), 2, "g5 run: error: --config: goes with custom"),
         (("daily.sh", "--wait", "long"), 2, "'long': expected 0 to 1440"),
         (("health_check.sh", "--output", "none"), 1, "none: no dataset; run g5 run production"),
+        (("luigid.sh", "--stop", "--output", "none"), 20, "none: not running"),
     ],
 )
 def test_arguments_go_in_and_the_exit_code_comes_out(

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -288,8 +289,8 @@ def test_a_damaged_parquet_file_is_named(store, chunks):
 def test_a_chunk_rebuilt_during_the_merge_stops_it(store, chunks, monkeypatch):
     """What was read and what the metadata say could differ."""
 
-    def copy_then_rebuild(files: list[Path], target: Path, what: str) -> None:
-        copy_row_groups(files, target, what)
+    def copy_then_rebuild(files: list[Path], target: Path, *others: Any) -> None:
+        copy_row_groups(files, target, *others)
         build(chunks, "2020Q1", rows(JANUARY))
 
     monkeypatch.setattr(datasets, "copy_row_groups", copy_then_rebuild)

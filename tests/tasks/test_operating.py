@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.storage.history import RunHistory
 from pipeline.storage.pidfile import PidFile
 from pipeline.tasks import background, running
 from tests.tasks.commands import (
@@ -167,7 +168,7 @@ def test_a_foreign_process_is_left_alone(tmp_path: Path) -> None:
 def test_the_daily_update_grows_the_newest_chunk_and_then_rests(
     built: Home, tmp_path: Path
 ) -> None:
-    """One line each time. While another run is writing it refuses."""
+    """One line each time. While another run is writing it refuses. The history tells all runs."""
     home = built.copy(tmp_path / "output", *EVERYTHING).having(G5_NOW=NEXT_WEEK)
     old = home.builds()
     late = home.g5("health")
@@ -186,6 +187,8 @@ def test_the_daily_update_grows_the_newest_chunk_and_then_rests(
     code, out, told = patient(home, "daily")
     assert (code, len(out.splitlines())) == (0, 1)
     assert out.startswith("daily 2024-04-19: nothing to do; ")
+    told = [(run["profile"], run["outcome"]) for run in RunHistory(home.root).records()]
+    assert told == [("daily", "nothing"), ("daily", "done"), (None, "killed")]
     well = home.g5("health")
     assert (well.code, well.out, well.told) == (0, "", [])
 
