@@ -7,6 +7,7 @@ number is left alone.
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import os
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import psutil
 
 from pipeline.errors import AlreadyRunning
 from pipeline.storage.atomic import os_errors, write_bytes
+
+_CLOCK_S = 60.0  # a process's start is told from the boot and may drift from the time of day
 
 
 class PidFile:
@@ -96,3 +99,18 @@ class PidFile:
 def pid_files(folder: Path) -> list[PidFile]:
     """All pid files of a ``run/`` folder, by name."""
     return [PidFile(path) for path in sorted(folder.glob("*.pid"))]
+
+
+def lives(pid: int, began: dt.datetime) -> bool:
+    """True when the process that had this number at that moment lives.
+
+    One that started later is another.
+    """
+    try:
+        process = psutil.Process(pid)
+        alive: bool = process.status() != psutil.STATUS_ZOMBIE
+        return alive and process.create_time() <= began.timestamp() + _CLOCK_S
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True

@@ -17,7 +17,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import psutil
 
 from pipeline.api.plans import window
 from pipeline.errors import MissingData, PipelineError, SchemaMismatch, UsageError
@@ -25,7 +24,7 @@ from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore, utc_now
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.gate import Checks, Gate, Verdict, compared
-from pipeline.storage.pidfile import pid_files
+from pipeline.storage.pidfile import lives, pid_files
 from pipeline.storage.snapshots import SnapshotStore
 from pipeline.tasks import config, planning
 from pipeline.tasks.config import Settings
@@ -36,7 +35,6 @@ LATE_AFTER = dt.timedelta(hours=12)  # published at night, built in the morning,
 
 _STALE = dt.timedelta(hours=6)  # the longest a chunk may be under way
 _SPARE_BYTES = 2**30
-_CLOCK_S = 60.0  # a process's start is told from the boot and may drift from the time of day
 _ANSWER_S = 3.0
 
 
@@ -204,7 +202,7 @@ def why_unfinished(status: Mapping[str, Any], now: dt.datetime) -> str | None:
     """
     began = dt.datetime.fromisoformat(status["started_at"])
     since = f"building since {status['started_at']}"
-    if status["host"] == socket.gethostname() and not _lives(status["pid"], began):
+    if status["host"] == socket.gethostname() and not lives(status["pid"], began):
         return f"{since} by pid {status['pid']}, which is gone; the next run builds it again"
     if now - began > _STALE:
         return f"{since} by pid {status['pid']} on {status['host']}; look at it, or stop the run"
@@ -256,15 +254,3 @@ def _holes(chunks: list[Mapping[str, Any]], calendar: TradingCalendar) -> Iterat
                 "freshness", before["chunk_id"], f"{lost.size} sessions from {lost[0]} on are in "
                 f"neither this chunk nor {after['chunk_id']}; run g5 run production",
             )  # fmt: skip
-
-
-def _lives(pid: int, began: dt.datetime) -> bool:
-    """True when this very process lives: one that started after the build began is another."""
-    try:
-        process = psutil.Process(pid)
-        alive: bool = process.status() != psutil.STATUS_ZOMBIE
-        return alive and process.create_time() <= began.timestamp() + _CLOCK_S
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:
-        return True

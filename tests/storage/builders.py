@@ -151,8 +151,40 @@ def documents() -> dict[str, dict[str, Any]]:
         "parquet_sha256": HASH,
         "null_rates": {"label_ret_cc_1d": 0.5},
     }
+    run = {
+        "run_id": "a1b2c3d4e5f6",
+        "task": "BuildAll",
+        "parameters": {"start": "2020-01-01", "force": "False"},
+        "settings": {"plan": "light"},
+        "profile": "production",
+        "code_version": "0.1.0+12345678",
+        "origin": "api",
+        "host": "builder",
+        "pid": 7,
+        "started_at": "2024-06-03T08:00:00+09:00",
+        "finished_at": None,
+        "outcome": "failed",
+        "exit_code": 30,
+        "error": "BuildChunk 2020Q1: no room",
+        "chunks": [
+            {"chunk_id": "2020Q1", "state": "failed", "rows": None, "seconds": 1.5, "bytes": None}
+        ],
+        "steps": [
+            {
+                "name": "BuildChunk 2020Q1",
+                "started_at": "2024-06-03T08:00:00.123+09:00",
+                "seconds": 1.5,
+                "error": "no room",
+            }
+        ],
+        "inputs": [KEY],
+        "outputs": {"dataset": None, "dataset_hash": None, "labels": "labels/labels.json"},
+        "peak_rss_bytes": 10,
+        "requests": {"daily_bars": 3},
+    }
     return {
         "status": status,
+        "run": run,
         "metadata": {
             "chunk_id": "2020Q1",
             "build_id": BUILD,
