@@ -15,12 +15,21 @@ if TYPE_CHECKING or "luigi" in sys.modules:
         BuildAll,
         BuildChunk,
         BuildLabels,
+        BuildReport,
         FetchSource,
         MergeChunks,
         ValidateSchema,
     )
 
-__all__ = ["BuildAll", "BuildChunk", "BuildLabels", "FetchSource", "MergeChunks", "ValidateSchema"]
+__all__ = [
+    "BuildAll",
+    "BuildChunk",
+    "BuildLabels",
+    "BuildReport",
+    "FetchSource",
+    "MergeChunks",
+    "ValidateSchema",
+]
 
 
 def __getattr__(name: str) -> object:
