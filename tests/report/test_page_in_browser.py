@@ -1,0 +1,174 @@
+"""The page as people meet it: in a real browser, on a phone and on a desk, by mouse and keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from pipeline.report.changes import changes_since
+from pipeline.report.dictionary import entries
+from pipeline.report.facts import earlier_of, kept
+from pipeline.report.page import html
+from tests.browser import keep, page
+from tests.report.synthetic import facts
+
+DRAWN = "html[data-drawn=all]"
+PATIENCE_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A report on the disk; nothing serves it."""
+    file: Path = tmp_path_factory.mktemp("report") / "latest.html"
+    made, before = facts(4), earlier_of(kept(facts(3)))
+    file.write_text(html(made, changes_since(before, made)), "utf-8")
+    return file.as_uri()
+
+
+@pytest.fixture(scope="module")
+def phone(address: str) -> Iterator[Page]:
+    """A phone that prefers dark colours."""
+    with page(390, 844, dark=True) as tab:
+        yield opened(tab, address)
+
+
+@pytest.fixture(scope="module")
+def desk(address: str) -> Iterator[Page]:
+    """A window on a desk."""
+    with page(1280, 900) as tab:
+        yield opened(tab, address)
+
+
+def opened(tab: Page, address: str) -> Page:
+    tab.set_default_timeout(PATIENCE_MS)
+    tab.goto(address)
+    tab.wait_for_selector(DRAWN)
+    return tab
+
+
+def count(tab: Page) -> str:
+    return tab.inner_text("#count")
+
+
+@pytest.mark.parametrize("device", ["phone", "desk"])
+def test_it_shows_without_an_error(device: str, request: pytest.FixtureRequest) -> None:
+    """Every chart is drawn, the console is silent, and nothing sticks out sideways."""
+    tab: Page = request.getfixturevalue(device)
+    charts = tab.locator(".chart")
+    assert charts.count() > 15
+    empty = tab.evaluate(
+        "[...document.querySelectorAll('.chart')].filter(c => !c.querySelector('svg path')).map(c => c.id)"
+    )
+    assert empty == []
+    wide = tab.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide[0] <= wide[1]
+    assert tab.console_errors == []
+    keep(tab, f"report-{device}")
+    tab.locator("#coverage").scroll_into_view_if_needed()
+    keep(tab, f"report-{device}-coverage")
+
+
+def test_dark_is_dark(phone: Page, desk: Page) -> None:
+    """Page and charts: light text on a dark ground, and the other way round."""
+    ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    label = "getComputedStyle(document.querySelector('#chart-nulls text')).fill.match(/\\d+/g).map(Number)"
+    assert max(phone.evaluate(ground)) < 60 < 130 < min(phone.evaluate(label))
+    assert max(desk.evaluate(label)) < 130 < 200 < min(desk.evaluate(ground))
+    desk.emulate_media(color_scheme="dark")
+    desk.wait_for_function(f"Math.min(...{label}) > 130")
+    desk.emulate_media(color_scheme="light")
+    desk.wait_for_function(f"Math.max(...{label}) < 130")
+    desk.wait_for_selector(DRAWN)
+
+
+def test_the_language_switches(phone: Page) -> None:
+    """Texts, names for those who hear the page, and hints; and back. It is remembered."""
+    assert phone.inner_text("h1") == "Dataset report"
+    phone.click("[data-language=ja]")
+    assert phone.inner_text("h1") == "データセットレポート"
+    assert phone.get_attribute("html", "lang") == "ja"
+    assert phone.get_attribute("#search", "placeholder") == "列名・式・入力・単位"
+    assert "ヒートマップ" in (phone.get_attribute("#chart-nulls", "aria-label") or "")
+    assert phone.get_attribute("[data-language=ja]", "aria-pressed") == "true"
+    assert "列を表示" in count(phone)
+    phone.wait_for_selector(DRAWN)
+    keep(phone, "report-phone-japanese")
+    phone.reload()
+    assert phone.inner_text("h1") == "データセットレポート"
+    phone.click("[data-language=en]")
+    assert phone.inner_text("h1") == "Dataset report"
+    phone.wait_for_selector(DRAWN)
+
+
+def test_the_dictionary_is_searched(desk: Page) -> None:
+    """By all words, among base columns or all; what is found opens to its definition."""
+    base = sum(not entry.transform for entry in entries())
+    assert count(desk) == f"50 of {base} columns shown"
+    desk.fill("#search", "RET_PREV 5d")
+    assert desk.locator("#columns li").count() == 1
+    assert desk.inner_text("#columns summary code") == "ret_prev_5d"
+    desk.check("#derived")
+    derived = [entry for entry in entries() if entry.base == "ret_prev_5d"]
+    assert desk.locator("#columns li").count() >= len(derived)
+    desk.fill("#search", "ret_prev_5d_cs_rank")
+    desk.click("#columns summary")
+    (entry,) = [entry for entry in entries() if entry.column == "ret_prev_5d_cs_rank"]
+    assert entry.formula in desk.inner_text("#columns dl")
+    desk.fill("#search", "")
+    assert count(desk) == f"50 of {len(entries())} columns shown"
+    desk.select_option("#family", "gap")
+    gap = sum(entry.family == "gap" for entry in entries())
+    assert count(desk).endswith(f"of {gap} columns shown")
+    desk.fill("#search", "<b>no such column</b>")
+    assert count(desk) == "0 of 0 columns shown"
+    desk.fill("#search", "")
+    desk.select_option("#family", "")
+    desk.uncheck("#derived")
+
+
+def test_charts_tell_their_figures(desk: Page) -> None:
+    """Under the mouse; and to those without one in the tables."""
+    desk.locator("#chart-nulls").scroll_into_view_if_needed()
+    desk.locator("#chart-nulls .mark-rect path").first.hover()
+    desk.wait_for_selector("#tip:not([hidden])")
+    assert "identity" in desk.inner_text("#tip")
+    keep(desk, "report-desk-nulls")
+    desk.mouse.move(5, 5)
+    assert desk.evaluate(
+        "[...document.querySelectorAll('.chart')].every(c => c.getAttribute('role') === 'img' && c.getAttribute('aria-label'))"
+    )
+    assert desk.locator("#nulls table tbody tr").count() > 30
+
+
+def test_the_keyboard_reaches_everything(desk: Page) -> None:
+    """First the way past the navigation, then each control and each box that scrolls, in order;
+    where the focus is can be seen."""
+    desk.reload()
+    desk.wait_for_selector(DRAWN)
+    desk.keyboard.press("Tab")
+    assert desk.evaluate("document.activeElement.className") == "skip"
+    assert desk.evaluate("document.activeElement.getBoundingClientRect().left >= 0")
+    wanted = desk.evaluate(
+        """() => {
+          const all = document.querySelectorAll('a[href], button, input, select, summary, .scroll');
+          const seen = [...all].filter((e) => e.checkVisibility());
+          seen.forEach((e, at) => { e.dataset.at = at; });
+          return seen.length;
+        }"""
+    )
+    reached, unseen = [0], []
+    for _ in range(wanted - 1):
+        desk.keyboard.press("Tab")
+        at, outline = desk.evaluate(
+            "[+document.activeElement.dataset.at, getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        reached.append(at)
+        unseen += [at] if outline == "none" else []
+    assert reached == list(range(wanted))
+    assert unseen == []
+    desk.focus(".skip")
+    desk.keyboard.press("Enter")
+    assert desk.evaluate("document.activeElement.id") == "main"
