@@ -57,23 +57,23 @@ class Changes:
 def changes_since(earlier: Earlier, now: Facts) -> Changes:
     """The difference."""
     builds = {one.chunk_id: one.build_id for one in now.chunks if one.included}
-    known = {day for profile in earlier.profiles.values() for day in profile.sessions}
+    known = {day for profile in earlier.profiles for day in profile.sessions}
     # Without the profiles of before it is not known which sessions are new: none is claimed.
     sessions = sorted(
         {day for profile in now.profiles for day in profile.sessions} - known if known else ()
     )
-    moves = _moves(null_rates(earlier.profiles.values()), null_rates(now.profiles))
+    moves = _moves(null_rates(earlier.profiles), null_rates(now.profiles))
     return Changes(
         since=earlier.generated_at,
         rows=now.dataset.rows - earlier.rows,
         sessions=tuple(sessions),
-        added=tuple(chunk for chunk in builds if chunk not in earlier.builds),
+        added=tuple(chunk for chunk in builds if chunk not in earlier.chunks),
         rebuilt=tuple(
             chunk
             for chunk, build in builds.items()
-            if chunk in earlier.builds and earlier.builds[chunk] != build
+            if chunk in earlier.chunks and earlier.chunks[chunk].build_id != build
         ),
-        gone=tuple(chunk for chunk in earlier.builds if chunk not in builds),
+        gone=tuple(chunk for chunk in earlier.chunks if chunk not in builds),
         schema=now.schema_hash != earlier.schema_hash,
         moves=tuple(moves[:_MOVES_SHOWN]),
         moves_in_all=len(moves),

@@ -148,10 +148,10 @@ def drift(profiles: Sequence[Profile], feature: str) -> Spec:
         "encoding": {"x": x, "tooltip": tips},
         "layer": [
             {"mark": band | {"opacity": 0.22, "color": "$accent"},
-             "encoding": {"y": _quantity("l", ticks=3), "y2": {"field": "h"}}},
+             "encoding": {"y": _quantity("l", ticks=3, form=".3~g"), "y2": {"field": "h"}}},
             {"mark": {"type": "line", "color": "$accent", "strokeWidth": 1.8,
                       "point": {"size": 22, "color": "$accent"} if len(values) < _FEW else False},
-             "encoding": {"y": _quantity("v", ticks=3)}},
+             "encoding": {"y": _quantity("v", ticks=3, form=".3~g")}},
         ],
     }  # fmt: skip
 

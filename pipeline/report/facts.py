@@ -140,7 +140,7 @@ class Facts:
     Attributes:
         generated_at: ISO, UTC.
         origin: api, files or simulator.
-        schema_version, schema_hash: of the manifest.
+        schema_version, schema_hash: of the dataset.
         code_version: of the code that made the report.
         chunks: in order of time.
         gate, merge: why these steps are due; None when they are not.
@@ -172,21 +172,37 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class KeptChunk:
+    """What a report measured of one build of a chunk.
+
+    Attributes:
+        profile: None when it was measured otherwise than today.
+    """
+
+    build_id: str
+    warnings: tuple[str, ...]
+    unavailable: tuple[str, ...]
+    profile: Profile | None
+
+
+@dataclass(frozen=True)
 class Earlier:
     """What is kept of a report for the next one.
 
     Attributes:
-        builds: of each chunk.
-        profiles: of each chunk; empty when they were measured otherwise than today.
         corrections: days given again that it told of.
     """
 
     generated_at: str
     rows: int
     schema_hash: str
-    builds: Mapping[str, str]
-    profiles: Mapping[str, Profile]
+    chunks: Mapping[str, KeptChunk]
     corrections: int
+
+    @property
+    def profiles(self) -> list[Profile]:
+        """Of the chunks that have one."""
+        return [chunk.profile for chunk in self.chunks.values() if chunk.profile is not None]
 
 
 def kept(facts: Facts) -> dict[str, Any]:
@@ -204,7 +220,8 @@ def kept(facts: Facts) -> dict[str, Any]:
         "chunks": {
             chunk.chunk_id: {
                 "build_id": chunk.build_id,
-                "rows": chunk.rows,
+                "warnings": list(chunk.warnings),
+                "unavailable": list(chunk.unavailable),
                 "profile": to_json(chunk.profile),
             }
             for chunk in facts.chunks
@@ -221,8 +238,15 @@ def earlier_of(document: Mapping[str, Any]) -> Earlier:
         generated_at=document["generated_at"],
         rows=document["rows"],
         schema_hash=document["schema_hash"],
-        builds={chunk: one["build_id"] for chunk, one in chunks.items()},
-        profiles={c: from_json(one["profile"]) for c, one in chunks.items()} if same else {},
+        chunks={
+            chunk: KeptChunk(
+                one["build_id"],
+                tuple(one["warnings"]),
+                tuple(one["unavailable"]),
+                from_json(one["profile"]) if same else None,
+            )
+            for chunk, one in chunks.items()
+        },
         corrections=document["corrections"],
     )
 

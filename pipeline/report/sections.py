@@ -350,10 +350,10 @@ def market(facts: Facts, charts: dict[str, Spec]) -> Markup:
     if "index" in charts:
         lines += figure(
             "index",
-            Text("TOPIX, first day shown = 100", "TOPIX（表示初日の前日＝100）"),
+            Text("TOPIX, the day before the first shown = 100", "TOPIX（表示初日の前日＝100）"),
             Text(
-                f"TOPIX relative to the first day shown, last {_last(charts['index'])}.",
-                f"表示初日を基準とした TOPIX。最新 {_last(charts['index'])}。",
+                f"TOPIX relative to the day before the first shown, last {_last(charts['index'])}.",
+                f"表示初日の前日を基準とした TOPIX。最新 {_last(charts['index'])}。",
             ),
         )
     if "volatility" in charts:

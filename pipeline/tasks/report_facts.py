@@ -25,6 +25,7 @@ from pipeline.report.facts import (
     DatasetFacts,
     Earlier,
     Facts,
+    KeptChunk,
     RunFacts,
     SourceFacts,
     Surface,
@@ -39,9 +40,10 @@ from pipeline.storage.history import RunHistory
 from pipeline.storage.labels import LabelStore
 from pipeline.storage.reports import ReportStore
 from pipeline.storage.snapshots import SnapshotStore
-from pipeline.tasks import config, planning, standing
+from pipeline.tasks import config, standing
 from pipeline.tasks.config import JST
 from pipeline.tasks.fetching import CALENDAR
+from pipeline.tasks.receipts import why_merge_due
 from pipeline.tasks.report_profile import profile_of
 from pipeline.tasks.standing import ChunkState
 from pipeline.version import code_version
@@ -71,16 +73,14 @@ def facts_of(
         now: ISO, UTC: when the report is made.
 
     Raises:
-        MissingData: there is no chunk.
         StorageError: the output root cannot be read.
     """
-    found = standing.standing_of(root)
-    manifest = planning.load_manifest()
     store = ChunkStore(root)
     snapshots = SnapshotStore(root, str(dataset.metadata["origin"]))
     gathering = _Chunks(store, snapshots, earlier)
     chunks = [
-        gathering.facts(state, included=state.chunk_id in chunk_ids) for state in found.chunks
+        gathering.facts(state, included=state.chunk_id in chunk_ids)
+        for state in standing.chunk_states(store)
     ]
     included = [chunk for chunk in chunks if chunk.included and chunk.build_id is not None]
     builds = standing.builds(store, list(chunk_ids))
@@ -90,13 +90,13 @@ def facts_of(
         generated_at=now,
         run_id=run_id,
         origin=snapshots.origin,
-        schema_version=manifest.version,
-        schema_hash=manifest.schema_hash,
+        schema_version=dataset.metadata["feature_schema_version"],
+        schema_hash=dataset.metadata["feature_schema_hash"],
         code_version=code_version(),
         dataset=_dataset(root, dataset),
         chunks=tuple(chunks),
         gate=standing.gate_due(root, builds),
-        merge=standing.merge_due(root, builds),
+        merge=why_merge_due(dataset.metadata, builds),
         sources=tuple(_sources(snapshots, inputs, included[-1].unavailable if included else ())),
         runs=tuple(map(_run, RunHistory(root).records()[:_RUNS_SHOWN])),
         corrections=tuple(_summed(changed)),
@@ -129,10 +129,7 @@ class _Chunks:
     def facts(self, state: ChunkState, *, included: bool) -> ChunkFacts:
         """The facts of a chunk; measured only when it is included."""
         status = self._store.status(state.chunk_id)
-        metadata = self._metadata(state.chunk_id)
-        profile = None
-        if included and status is not None and metadata is not None:
-            profile = self._profile(status, metadata)
+        known = self._known(status, included=included) if status is not None else None
         return ChunkFacts(
             chunk_id=state.chunk_id,
             included=included,
@@ -146,29 +143,31 @@ class _Chunks:
             schema_hash=state.schema_hash,
             schema_version=status["schema_version"] if status else None,
             bytes=state.bytes,
-            warnings=tuple(metadata["warnings"]) if metadata else (),
-            unavailable=tuple(metadata["unavailable"]) if metadata else (),
-            profile=profile,
+            warnings=known.warnings if known else (),
+            unavailable=known.unavailable if known else (),
+            profile=known.profile if known else None,
         )
 
-    def _metadata(self, chunk_id: str) -> Mapping[str, Any] | None:
+    def _known(self, status: Mapping[str, Any], *, included: bool) -> KeptChunk | None:
+        """What the report before measured of the same build, else what is measured now."""
+        chunk_id, build = status["chunk_id"], status["build_id"]
+        kept = self._earlier.chunks.get(chunk_id) if self._earlier else None
+        if kept is not None and kept.build_id == build and kept.profile is not None:
+            return kept
         try:
-            return self._store.metadata(chunk_id)
+            metadata = self._store.metadata(chunk_id)
         except PipelineError:
-            return None
+            return None  # the chunk's own state says what is wrong
+        profile = self._profile(status, metadata) if included else None
+        warnings, unavailable = tuple(metadata["warnings"]), tuple(metadata["unavailable"])
+        return KeptChunk(build, warnings, unavailable, profile)
 
     def _profile(self, status: Mapping[str, Any], metadata: Mapping[str, Any]) -> Profile | None:
-        """That of the report before for the same build, else measured now."""
-        chunk_id = status["chunk_id"]
-        if self._earlier and self._earlier.builds.get(chunk_id) == status["build_id"]:
-            profile = self._earlier.profiles.get(chunk_id)
-            if profile is not None:
-                return profile
-        path = self._store.parquet_path(chunk_id)
+        path = self._store.parquet_path(status["chunk_id"])
         try:
             return profile_of(path, metadata["null_rates"], self._members(status))
         except PipelineError as error:
-            log.warning("report: chunk %s is not measured: %s", chunk_id, error)
+            log.warning("report: chunk %s is not measured: %s", status["chunk_id"], error)
             return None
 
     def _members(self, status: Mapping[str, Any]) -> dict[str, dict[int, int]] | None:
