@@ -112,9 +112,11 @@ class ReportStore:
     def _new_path(self) -> Path:
         """A name not yet taken, after all that are: the order of names is that of time."""
         moment = self._clock().astimezone(dt.UTC)
-        while (path := self.folder / f"report_{moment:{_STAMP}}.html").exists():
-            moment += dt.timedelta(seconds=1)
-        return path
+        taken = [path.stem for path in self.folder.glob("report_*") if _NAME.fullmatch(path.name)]
+        if taken:
+            newest = dt.datetime.strptime(max(taken), f"report_{_STAMP}").replace(tzinfo=dt.UTC)
+            moment = max(moment, newest + dt.timedelta(seconds=1))
+        return self.folder / f"report_{moment:{_STAMP}}.html"
 
 
 def _size(path: Path) -> int:

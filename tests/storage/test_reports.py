@@ -47,7 +47,6 @@ def test_the_newest_remain_and_names_follow_time(store: ReportStore) -> None:
         store.write(str(at), document(rows=at), keep=3)
     names = sorted(path.name for path in store.folder.glob("report_*"))
     assert len(names) == 6
-    assert [store.folder.joinpath(name).read_text() for name in names[1::2]] != []
     pages = [path.read_text() for path in sorted(store.folder.glob("report_*.html"))]
     assert pages == ["10", "11", "12"]
     newest = store.earlier("simulator")
