@@ -75,9 +75,11 @@
     };
     const compiled = vegaLite.compile(spec, { config: config() }).spec;
     views.get(name)?.finalize();
-    place.replaceChildren();
+    // Inside another element: Vega names its own container for those who hear the page.
+    const inner = element("div");
+    place.replaceChildren(inner);
     const view = new vega.View(vega.parse(compiled), {
-      container: place,
+      container: inner,
       renderer: "svg",
       hover: true,
     });
@@ -170,12 +172,15 @@
 
   function matching() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    return entries.filter(
+    const found = entries.filter(
       (entry) =>
         (derived.checked || !entry.transform) &&
         (!family.value || entry.family === family.value) &&
         words.every((word) => entry.text.includes(word)),
     );
+    // Those that are named so stand before those that only speak of it.
+    const named = (entry) => words.every((word) => entry.column.includes(word));
+    return [...found.filter(named), ...found.filter((entry) => !named(entry))];
   }
 
   function told(entry, name) {
