@@ -46,6 +46,7 @@ def on(tab: Page, device: str) -> Page:
     tab.emulate_media(color_scheme="dark" if phone else "light")
     tab.reload()
     tab.wait_for_selector(DRAWN)
+    tab.evaluate("scrollTo(0, 0)")  # a browser goes back to where one was
     return tab
 
 
