@@ -24,6 +24,11 @@ class Text(NamedTuple):
 Cell = Text | str
 
 
+NONE: Cell = "–"  # where there is nothing to show
+
+_SOME = 12  # names in one sentence
+
+
 class Markup(str):
     """HTML that is finished: not escaped again."""
 
@@ -159,6 +164,19 @@ def moment(text: str | None) -> str:
     offset = text[19:]
     zone = {"+00:00": "UTC", "Z": "UTC", "+09:00": "JST"}.get(offset, offset)
     return f"{text[:10]} {text[11:16]} {zone}".strip()
+
+
+def some(names: Sequence[str]) -> str:
+    """Names in one sentence, not too many."""
+    more = f" … (+{len(names) - _SOME})" if len(names) > _SOME else ""
+    return ", ".join(names[:_SOME]) + more
+
+
+def mood(state: str) -> str:
+    """Of the state of a chunk or the outcome of a run: good, bad or warn."""
+    good = {"completed", "done", "nothing"}
+    bad = {"failed", "failed_schema_mismatch", "unreadable", "killed"}
+    return "good" if state in good else "bad" if state in bad else "warn"
 
 
 def _kind(kind: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from pipeline.report import charts, sections
+from pipeline.report import charts, operations, quality, summary
 from pipeline.report.changes import Changes
 from pipeline.report.dictionary import Entry, entries
 from pipeline.report.facts import Facts
@@ -43,16 +43,16 @@ def html(facts: Facts, changes: Changes | None, language: str = "auto") -> str:
     """
     drawn = charts.all_of(facts.profiles, facts.surface)
     body = [
-        sections.findings(facts),
-        sections.changes(changes),
-        sections.coverage(facts),
-        sections.nulls(facts),
-        sections.chunks(facts),
-        sections.runs(facts.runs),
-        sections.drift(facts, drawn),
-        sections.market(facts, drawn),
-        sections.sources(facts),
-        sections.corrections(facts),
+        summary.findings(facts),
+        summary.changes(changes),
+        quality.coverage(facts),
+        quality.nulls(facts),
+        operations.chunks(facts),
+        operations.runs(facts.runs),
+        quality.drift(facts, drawn),
+        quality.market(facts, drawn),
+        operations.sources(facts),
+        operations.corrections(facts),
         _dictionary(),
     ]
     first = "en" if language == "auto" else language
@@ -70,7 +70,7 @@ def html(facts: Facts, changes: Changes | None, language: str = "auto") -> str:
 <a class="skip" href="#main">{both(Text("Skip to the report", "本文へ"))}</a>
 <header>
 <div class="top"><strong>g5</strong>{_switch()}</div>
-{sections.head(facts)}
+{summary.head(facts)}
 {_navigation()}
 </header>
 <main id="main" tabindex="-1">
