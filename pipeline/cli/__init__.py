@@ -19,6 +19,7 @@ _COMMANDS = {
     "demo": "demo",
     "regenerate-manifest": "manifest",
     "dictionary": "dictionary",
+    "report": "report",
     "cache": "cache",
     "audit": "audit",
     "plan": "plan",

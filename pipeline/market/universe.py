@@ -22,6 +22,17 @@ def members_by_session(listed: pa.Table, sessions: DateArray) -> dict[dt.date, i
         listed: listing records with Date, Code, Mkt and S33.
         sessions: (days,) the sessions asked for.
     """
+    by_tier = members_by_tier(listed, sessions)
+    return {day: sum(tiers.values()) for day, tiers in by_tier.items()}
+
+
+def members_by_tier(listed: pa.Table, sessions: DateArray) -> dict[dt.date, dict[int, int]]:
+    """The same per session and market tier (1 Prime, 2 Standard, 3 Growth).
+
+    Args:
+        listed: listing records with Date, Code, Mkt and S33.
+        sessions: (days,) the sessions asked for.
+    """
     wanted = pa.array(sessions.astype("datetime64[D]")).cast(pa.date32())
     records = listed.filter(pc.is_in(listed["Date"].cast(pa.date32()), value_set=wanted))
     codes = [code for code in _distinct(records, "Code") if is_ordinary_share(code)]
@@ -33,10 +44,13 @@ def members_by_session(listed: pa.Table, sessions: DateArray) -> dict[dt.date, i
             pc.is_in(records["S33"], value_set=pa.array(industries, pa.string())),
         ),
     )
-    found = records.filter(member).select(["Date", "Code"])
-    counts = found.group_by("Date").aggregate([("Code", "count_distinct")])
-    by_day = {row["Date"]: row["Code_count_distinct"] for row in counts.to_pylist()}
-    return {day: by_day.get(day, 0) for day in wanted.to_pylist()}
+    once = records.filter(member).group_by(["Date", "Code"]).aggregate([("Mkt", "min")])
+    counts = once.group_by(["Date", "Mkt_min"]).aggregate([("Code", "count")])
+    by_day: dict[dt.date, dict[int, int]] = {day: {} for day in wanted.to_pylist()}
+    for row in counts.to_pylist():
+        tiers, tier = by_day[row["Date"]], int(MARKET_TIERS[row["Mkt_min"]])
+        tiers[tier] = tiers.get(tier, 0) + row["Code_count"]
+    return by_day
 
 
 def _distinct(table: pa.Table, column: str) -> list[str]:

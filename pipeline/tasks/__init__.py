@@ -14,10 +14,19 @@ from pipeline.tasks.build import BuildAll  # noqa: E402
 from pipeline.tasks.chunks import BuildChunk  # noqa: E402
 from pipeline.tasks.dataset import MergeChunks  # noqa: E402
 from pipeline.tasks.labels import BuildLabels  # noqa: E402
+from pipeline.tasks.report import BuildReport  # noqa: E402
 from pipeline.tasks.snapshots import FetchSource  # noqa: E402
 from pipeline.tasks.validation import ValidateSchema  # noqa: E402
 
 failures.install()
 recording.install()
 
-__all__ = ["BuildAll", "BuildChunk", "BuildLabels", "FetchSource", "MergeChunks", "ValidateSchema"]
+__all__ = [
+    "BuildAll",
+    "BuildChunk",
+    "BuildLabels",
+    "BuildReport",
+    "FetchSource",
+    "MergeChunks",
+    "ValidateSchema",
+]

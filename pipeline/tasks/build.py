@@ -1,4 +1,4 @@
-"""BuildAll: the whole way from the API to the published dataset and its labels."""
+"""BuildAll: the whole way from the API to the published dataset, its labels and its report."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import luigi
 
 from pipeline.market.periods import ChunkRange
 from pipeline.tasks import planning, runtime
-from pipeline.tasks.labels import BuildLabels
 from pipeline.tasks.parameters import Count, Day, Switch
 from pipeline.tasks.rebuild import request_once
+from pipeline.tasks.report import BuildReport
 
 log = logging.getLogger(__name__)
 
 
 class BuildAll(luigi.WrapperTask):
-    """Fetch, build, validate, merge and label the sessions of [start, end] that are published.
+    """Fetch, build, validate, merge and label the sessions of [start, end] that are published,
+    and report on them.
 
-    Complete when dataset and labels are made from the present builds of exactly these chunks.
+    Complete when dataset, labels and report are made from the present builds of exactly these
+    chunks.
     What a run rebuilds although it is there: with ``--force`` or ``--resume false``, all its
     chunks; with ``--latest-only``, only the newest chunk is looked at and the others are merged
     as found.
@@ -39,12 +41,12 @@ class BuildAll(luigi.WrapperTask):
             log.info("nothing to do: %s to %s is complete", self.start, self.end)
         return done
 
-    def requires(self) -> BuildLabels:
+    def requires(self) -> BuildReport:
         with planning.reported():
             chunks = self._chunks()
             if self.force or not self.resume:
                 request_once([chunk.chunk_id for chunk in chunks])
-            return BuildLabels(
+            return BuildReport(
                 start=chunks[0].first,
                 end=chunks[-1].last,
                 chunk_months=self.chunk_months,

@@ -120,7 +120,7 @@ def steps(chunks: list[Due]) -> Iterator[Step]:
         days = ("--start", str(chunk.start), "--end", str(chunk.end))
         length = ("--chunk-months", str(chunk.chunk_months))
         yield Step(f"incremental run to {chunk.end}", ("BuildAll", *days, *length))
-    yield Step("merge and labels", ("BuildLabels",))
+    yield Step("merge, labels and report", ("BuildReport",))
 
 
 def due(

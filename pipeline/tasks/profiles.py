@@ -25,6 +25,7 @@ from pipeline.tasks.build import BuildAll
 from pipeline.tasks.chunks import BuildChunk
 from pipeline.tasks.dataset import MergeChunks
 from pipeline.tasks.labels import BuildLabels
+from pipeline.tasks.report import BuildReport
 from pipeline.tasks.snapshots import FetchSource
 from pipeline.tasks.validation import ValidateSchema
 
@@ -32,7 +33,7 @@ SHIPPED = ("production", "incremental")
 
 _TASKS: tuple[type[luigi.Task], ...] = (
     *(BuildAll, BuildChunk, FetchSource),
-    *(MergeChunks, ValidateSchema, BuildLabels),
+    *(MergeChunks, ValidateSchema, BuildLabels, BuildReport),
 )
 
 

@@ -118,6 +118,15 @@ def standing_of(root: Path) -> Standing:
     )
 
 
+def chunk_states(store: ChunkStore) -> list[ChunkState]:
+    """Every chunk on disk, in order of time.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    return list(_chunks(store, {chunk_id: store.status(chunk_id) for chunk_id in store.ids()}))
+
+
 def builds(store: ChunkStore, chunk_ids: Sequence[str]) -> dict[str, str | None]:
     """The present build of each chunk; None for one without a usable status."""
     return builds_of({chunk_id: store.status(chunk_id) for chunk_id in chunk_ids})

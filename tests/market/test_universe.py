@@ -7,7 +7,7 @@ import datetime as dt
 import numpy as np
 import pyarrow as pa
 
-from pipeline.market.universe import members_by_session
+from pipeline.market.universe import members_by_session, members_by_tier
 
 DAY = dt.date(2024, 3, 1)
 SESSIONS = np.array(["2024-03-01", "2024-03-04"], dtype="datetime64[D]")
@@ -35,6 +35,21 @@ def test_ordinary_shares_of_the_three_tiers_count() -> None:
         (dt.date(2024, 3, 2), "13010", "0111", "0050"),  # no session
     )
     assert members_by_session(table, SESSIONS) == {DAY: 2, dt.date(2024, 3, 4): 0}
+
+
+def test_members_by_market_add_up_to_all() -> None:
+    """The markets before the reorganisation count with their successors."""
+    other = dt.date(2024, 3, 4)
+    table = listed(
+        (DAY, "13010", "0111", "0050"),
+        (DAY, "13020", "0101", "0050"),
+        (DAY, "130A0", "0107", "5250"),
+        (other, "13010", "0112", "0050"),
+        (other, "93290", "0105", "9050"),  # PRO market
+    )
+    by_tier = members_by_tier(table, SESSIONS)
+    assert by_tier == {DAY: {1: 2, 3: 1}, other: {2: 1}}
+    assert members_by_session(table, SESSIONS) == {DAY: 3, other: 1}
 
 
 def test_without_records_nobody_counts() -> None:

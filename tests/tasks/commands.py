@@ -27,7 +27,7 @@ PROJECT = Path(__file__).parents[2]
 LUIGI = Path(sys.executable).with_name("luigi")
 LOCAL = ("--local-scheduler",)
 EVERYTHING = (
-    *("cache", "chunks", "validation", "datasets", "labels"),
+    *("cache", "chunks", "validation", "datasets", "labels", "reports"),
     *("ml_dataset_latest_full.parquet", "ml_dataset_latest_metadata.json"),
 )
 #: Where only the order of steps matters, builds go without most sources: a third of the time.

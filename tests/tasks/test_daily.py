@@ -53,7 +53,7 @@ def test_days_missed_over_the_end_of_a_chunk_are_made_up_for(calendar: TradingCa
     names = [step.name for step in steps(found)]
     assert names == [
         *(f"incremental run to {chunk.end}" for chunk in found),
-        "merge and labels",
+        "merge, labels and report",
     ]
 
 

@@ -1,0 +1,126 @@
+"""Reports: ``reports/report_<UTC time>.html``, each with the facts the next one compares itself to.
+
+A report (1) is written under a name of its own, page first; (2) gets its facts beside it;
+(3) ``latest.html`` turns to it; (4) the receipt ``latest.json`` says which chunk builds it is of,
+which is the commit; (5) all but the newest reports go. Killed at any point, the next report is
+made as if this one had never been.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.storage import documents
+from pipeline.storage.atomic import os_errors, replace_symlink, write_bytes
+from pipeline.storage.chunks import Clock, utc_now
+
+Document = dict[str, Any]
+
+KEPT = 10
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+_NAME = re.compile(r"report_[0-9]{8}T[0-9]{6}Z\.(html|json)")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report on disk."""
+
+    path: Path
+    receipt: Mapping[str, Any]
+
+
+class ReportStore:
+    """The ``reports/`` folder of an output root."""
+
+    def __init__(self, root: Path, clock: Clock = utc_now) -> None:
+        self.folder = root / "reports"
+        self.latest_path = self.folder / "latest.html"
+        self.receipt_path = self.folder / "latest.json"
+        self._clock = clock
+
+    def latest(self) -> Report | None:
+        """The newest report; None when there is none, or none that is whole."""
+        try:
+            receipt = documents.read_document(self.receipt_path, "report")
+        except PipelineError:
+            return None
+        path = self.folder / receipt["report"]
+        shown = self.latest_path
+        whole = _size(path) == receipt["bytes"] and shown.is_symlink()
+        return Report(path, receipt) if whole and shown.readlink().name == path.name else None
+
+    def earlier(self, origin: str) -> Document | None:
+        """The facts of the newest report of this origin that has usable ones."""
+        for path in sorted(self.folder.glob("report_*.json"), reverse=True):
+            try:
+                facts = documents.read_document(path, "report_facts")
+            except PipelineError:
+                continue
+            if facts["origin"] == origin:
+                return facts
+        return None
+
+    def write(self, page: str, facts: Document, keep: int = KEPT) -> Report:
+        """Publish a report.
+
+        Args:
+            page: the HTML.
+            facts: for the next report; they say which chunk builds it was made from.
+            keep: how many reports remain, this one included.
+
+        Raises:
+            StorageError: the facts break their schema, or the file system refused.
+        """
+        path = self._new_path()
+        content = page.encode()
+        write_bytes(path, content)
+        documents.write_document(path.with_suffix(".json"), "report_facts", facts)
+        replace_symlink(self.latest_path, path.name)
+        receipt = {
+            "report": path.name,
+            "bytes": len(content),
+            "generated_at": facts["generated_at"],
+            "run_id": facts["run_id"],
+            "origin": facts["origin"],
+            "inputs": facts["inputs"],
+        }
+        documents.write_document(self.receipt_path, "report", receipt)
+        self.prune(keep)
+        return Report(path, receipt)
+
+    def prune(self, keep: int = KEPT) -> list[Path]:
+        """Remove all but the newest ``keep`` reports with their facts.
+
+        Raises:
+            StorageError: the file system refused.
+        """
+        with os_errors(self.folder):
+            paths = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
+            names = sorted({path.stem for path in paths}, reverse=True)
+            removed = sorted(path for path in paths if path.stem in names[keep:])
+            for path in removed:
+                path.unlink(missing_ok=True)
+        return removed
+
+    def _new_path(self) -> Path:
+        """A name not yet taken, after all that are: the order of names is that of time."""
+        moment = self._clock().astimezone(dt.UTC)
+        taken = [path.stem for path in self.folder.glob("report_*") if _NAME.fullmatch(path.name)]
+        if taken:
+            newest = dt.datetime.strptime(max(taken), f"report_{_STAMP}").replace(tzinfo=dt.UTC)
+            moment = max(moment, newest + dt.timedelta(seconds=1))
+        return self.folder / f"report_{moment:{_STAMP}}.html"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
