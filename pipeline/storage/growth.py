@@ -198,7 +198,7 @@ class GrowingWriter(ChunkWriter):
     def write(self, rows: pa.Table | pa.RecordBatch) -> None:
         """Add one row group, the first one together with the rows of its month that stand."""
         table = self._fitted(rows)
-        if not self._begun:
+        if table.num_rows and not self._begun:
             self._begun = True
             standing = self._take_standing()
             if standing.num_rows:
