@@ -182,15 +182,25 @@ class ChunkStore:
             wanted=self.wanted(chunk_id),
         )
 
-    def growth(self, order: BuildOrder, layout: Layout, calendar: TradingCalendar) -> Growth | str:
-        """How a build goes on from the chunk on disk, or why it has to make all rows anew."""
+    def growth(
+        self, order: BuildOrder, layout: Layout, calendar: TradingCalendar
+    ) -> Growth | str | None:
+        """How a build goes on from the chunk on disk, or why it makes all rows anew.
+
+        None where nothing else is to be expected: there is no complete chunk, or a rebuild was
+        requested.
+        """
+        chunk_id = order.chunk_id
+        status, wanted = self.status(chunk_id), self.wanted(chunk_id)
+        if status is None or status["state"] != "completed" or wanted not in (
+            None, status["rebuild"]
+        ):  # fmt: skip
+            return None
         try:
-            status, metadata = self.read_status(order.chunk_id), self.metadata(order.chunk_id)
-            base = read_base(self.parquet_path(order.chunk_id), status, metadata)
+            base = read_base(self.parquet_path(chunk_id), status, self.metadata(chunk_id))
         except PipelineError as error:
             return error.message
-        wanted = self.wanted(order.chunk_id)
-        return growth_of(base, order, layout, wanted=wanted, calendar=calendar)
+        return growth_of(base, order, layout, calendar)
 
     @contextmanager
     def build(

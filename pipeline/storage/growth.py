@@ -1,7 +1,7 @@
 """A chunk that grows: the rows that stand stay as they were published, new ones come behind them.
 
-``why_not_grow`` decides, from what is on disk and what is asked for, whether a build may go on
-from the chunk as it is. If so, whole row groups of it are kept as they are; of the open month the
+``growth_of`` decides, from what is on disk and what is asked for, whether a build may go on from
+the chunk as it is. If so, whole row groups of it are kept as they are; of the open month the
 rows are decoded and written once more in front of the new ones, because a month is one row group.
 The file is then what a build of all rows at once would have written, byte for byte.
 """
@@ -106,23 +106,17 @@ def read_base(path: Path, status: Document, metadata: Document) -> Base:
 
 
 def growth_of(
-    base: Base,
-    order: BuildOrder,
-    layout: Layout,
-    *,
-    wanted: str | None,
-    calendar: TradingCalendar,
+    base: Base, order: BuildOrder, layout: Layout, calendar: TradingCalendar
 ) -> Growth | str:
-    """How a build goes on from a chunk, or why it has to make all rows anew.
+    """How a build goes on from a complete chunk, or why it has to make all rows anew.
 
     A row is final when all it may use was public by the moment up to which its sources were
     known. Where the last rows were made before that, they are made once more.
 
     Args:
-        wanted: id of the latest rebuild request, None when there is none.
         calendar: the one the new rows are made by.
     """
-    if why := _why_not(base, order, layout, wanted):
+    if why := _why_not(base, order, layout):
         return why
     covered = [np.datetime64(day) for day in (order.covered_from, base.status["covered_to"])]
     sessions: list[dt.date] = calendar.between(*covered).tolist()
@@ -234,14 +228,10 @@ class GrowingWriter(ChunkWriter):
         return standing
 
 
-def _why_not(base: Base, order: BuildOrder, layout: Layout, wanted: str | None) -> str | None:
+def _why_not(base: Base, order: BuildOrder, layout: Layout) -> str | None:
     """Why the rows that stand cannot be kept, as far as documents and footer tell."""
     status, metadata = base.status, base.metadata
     schema = stamped(order.schema, order.schema_version)
-    if status["state"] != "completed":
-        return f"is {status['state']}"
-    if wanted is not None and status["rebuild"] != wanted:
-        return "a rebuild was requested"
     if metadata["build_id"] != status["build_id"]:
         return "has metadata of another build"
     if base.parquet_bytes != status["parquet_bytes"]:

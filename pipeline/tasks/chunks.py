@@ -149,11 +149,12 @@ class BuildChunk(luigi.Task):
     def _growth(
         self, store: ChunkStore, order: BuildOrder, layout: Layout, calendar: TradingCalendar
     ) -> Growth | None:
-        """How to go on from the chunk on disk; None to make all rows. Tells which, and why."""
+        """How to go on from the chunk on disk; None to make all rows, and why, if not expected."""
         growth = store.growth(order, layout, calendar)
-        if isinstance(growth, Growth):
+        if isinstance(growth, str):
+            log.info("chunk %s cannot grow, all rows are made: it %s", self.chunk, growth)
+            return None
+        if growth is not None:
             standing = calendar.previous(np.datetime64(growth.first))
-            log.info("chunk %s: rows to %s stand, new ones are added", self.chunk, standing)
-            return growth
-        log.info("chunk %s: all rows are made: %s", self.chunk, growth)
-        return None
+            log.info("chunk %s grows: rows to %s stand", self.chunk, standing)
+        return growth
