@@ -98,7 +98,7 @@ class BuildChunk(luigi.Task):
         made = inputs
         if growth is not None:
             order = replace(order, corrections=inputs.corrections_since(growth))
-            made = ChunkInputs(settings, snapshots, growth.first, self.last)
+            made = inputs.since(growth.first)
         threads = settings.compute_threads
         months = list(months_of(made.sessions))
         report = Reporter(self, f"chunk {self.chunk}: {{done}} of {{total}} steps")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -49,7 +51,15 @@ class ChunkInputs:
         self.absent = frozenset(endpoint_of(name).id for name in unavailable(settings))
         self._store = SnapshotStore(settings.data_output_dir, settings.origin)
         self._snapshots = snapshots
+        self._threads = settings.compute_threads
         self._refuse_gap()
+
+    def since(self, first: dt.date) -> ChunkInputs:
+        """The same for the sessions from a day on, and the warm-up in front of those."""
+        later = copy(self)
+        later.sessions = self.calendar.between(np.datetime64(first), self.sessions[-1])
+        later.columns = columns_of(self.calendar, later.sessions)
+        return later
 
     @property
     def used(self) -> tuple[Used, ...]:
@@ -60,7 +70,8 @@ class ChunkInputs:
 
     def sources(self) -> dict[str, Source]:
         """The rows of every source that were public when the last row was decided."""
-        return {source: self._source(source) for source in COLUMNS}
+        with ThreadPoolExecutor(self._threads) as pool:
+            return dict(zip(COLUMNS, pool.map(self._source, COLUMNS), strict=True))
 
     def listed_members(self) -> dict[dt.date, int]:
         """How many rows the listing records give for each session."""
