@@ -159,7 +159,6 @@ class GrowingWriter(ChunkWriter):
         self._base = base = growth.base
         kept = base.groups[: growth.groups]
         self._tail = TailFile(Kept(base.path, len(kept), base.status["parquet_sha256"]), path)
-        self._standing: pa.Table | None = None
         self._begun = False
         for group in kept:
             self._rows += sum(group.rows.values())
@@ -174,7 +173,11 @@ class GrowingWriter(ChunkWriter):
 
     def __enter__(self) -> Self:
         self._tail.__enter__()
-        return super().__enter__()
+        try:
+            return super().__enter__()
+        except BaseException:
+            self._tail.__exit__()
+            raise
 
     def __exit__(
         self,
@@ -194,9 +197,7 @@ class GrowingWriter(ChunkWriter):
         table = self._fitted(rows)
         if table.num_rows and not self._begun:
             self._begun = True
-            standing = self._take_standing()
-            if standing.num_rows:
-                table = _joined(standing, table, self._schema)
+            table = _joined(self._take_standing(), table, self._schema)
         super().write(table)
 
     def sha256(self) -> str:
@@ -277,6 +278,8 @@ def _group(file: pq.ParquetFile, at: int) -> Group:
 
 def _joined(before: pa.Table, after: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows of both, every column in one piece: how a column is cut would show in the file."""
+    if not before.num_rows:
+        return after
     pairs = list(zip(before.columns, after.columns, strict=True))[::-1]
     del before, after
     arrays = []
