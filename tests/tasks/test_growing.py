@@ -21,7 +21,7 @@ SPEC = MarketSpec(seed=7, stocks=12, start=dt.date(2019, 7, 1), end=dt.date(2020
 BOOKS_FROM = SPEC.start - dt.timedelta(days=max(catalog.EARLIER_DAYS.values()))
 DERIVATIVES_FROM = dt.date(2020, 8, 3)
 CHUNK, FIRST = "2020Q4", dt.date(2020, 11, 16)
-LATER = "2020-12-02T08:00:00+09:00"  # the morning on which a correction arrives
+LATER = "2020-12-02T10:00:00+09:00"  # when a correction arrives
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,12 @@ def grown(
         for last, morning in (
             (dt.date(2020, 11, 26), "2020-11-27T08:00"),
             (dt.date(2020, 11, 27), "2020-11-30T08:00"),
-            (dt.date(2020, 12, 1), "2020-12-02T07:00"),
+            (dt.date(2020, 12, 1), "2020-12-02T08:00"),
         ):
             day_by_day.build(last, morning)
         shutil.copytree(root / "cache", root / "whole/cache")
         at_once = replace(day_by_day, root=root / "whole")
-        at_once.build(dt.date(2020, 12, 1), "2020-12-02T07:00")
+        at_once.build(dt.date(2020, 12, 1), "2020-12-02T08:00")
         yield day_by_day, at_once
 
 
