@@ -119,7 +119,9 @@ def visible(
     table: pa.Table, rule: Publication, cutoff: np.datetime64, calendar: TradingCalendar
 ) -> pa.Table:
     """The rows that were public by ``cutoff`` (JST, that minute included), in the same order."""
-    return table.filter(pa.array(publication_moments(table, rule, calendar) <= cutoff))
+    public = publication_moments(table, rule, calendar) <= cutoff
+    # Most often all were: a filter would copy them.
+    return table if bool(public.all()) else table.filter(pa.array(public))
 
 
 def first_visible_column(

@@ -15,18 +15,18 @@ import socket
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
-
-import pyarrow as pa
 
 from pipeline.errors import PipelineError, SchemaMismatch, StorageError, UsageError
 from pipeline.manifest import columns_of, schema_hash, stamped
 from pipeline.market.periods import Period
+from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, replacing
-from pipeline.storage.content import ChunkWriter, Ranges
+from pipeline.storage.content import ChunkWriter
+from pipeline.storage.growth import Growth, growth_of, read_base, writer_of
+from pipeline.storage.orders import BuildOrder
 from pipeline.storage.parquet import Layout
 from pipeline.storage.records import facts_of, metadata_of, with_content
 
@@ -39,48 +39,6 @@ _ERROR_CHARACTERS = 2000  # a status file stays readable whatever an exception s
 def utc_now() -> dt.datetime:
     """The current time in UTC, to the second."""
     return dt.datetime.now(dt.UTC).replace(microsecond=0)
-
-
-@dataclass(frozen=True)
-class Input:
-    """A snapshot that a chunk is built from."""
-
-    source: str
-    key: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class BuildOrder:
-    """What is to be built, from what and for whom.
-
-    Attributes:
-        chunk_id: such as ``2020Q1``.
-        origin: api, files or simulator.
-        run_id: the run that builds.
-        code_version: version of the code that computes the rows.
-        covered_from, covered_to: the asked range, both ends included; rows may cover less.
-        input_start, input_end: days read, warm-up included.
-        schema: columns with their roles, keys first.
-        schema_version: version of the manifest.
-        inputs: snapshots read.
-        unavailable: sources that were not to be had under the plan; their features are null.
-        ranges: lowest and highest value of the columns that have them; only warned about.
-    """
-
-    chunk_id: str
-    origin: str
-    run_id: str
-    code_version: str
-    covered_from: dt.date
-    covered_to: dt.date
-    input_start: dt.date
-    input_end: dt.date
-    schema: pa.Schema
-    schema_version: str
-    inputs: tuple[Input, ...]
-    unavailable: tuple[str, ...] = ()
-    ranges: Ranges = field(default_factory=dict)
 
 
 class ChunkStore:
@@ -224,9 +182,34 @@ class ChunkStore:
             wanted=self.wanted(chunk_id),
         )
 
+    def growth(
+        self, order: BuildOrder, layout: Layout, calendar: TradingCalendar
+    ) -> Growth | str | None:
+        """How a build goes on from the chunk on disk, or why it makes all rows anew.
+
+        None where nothing else is to be expected: there is no complete chunk, or a rebuild was
+        requested.
+        """
+        chunk_id = order.chunk_id
+        status, wanted = self.status(chunk_id), self.wanted(chunk_id)
+        if status is None or status["state"] != "completed" or wanted not in (
+            None, status["rebuild"]
+        ):  # fmt: skip
+            return None
+        try:
+            base = read_base(self.parquet_path(chunk_id), status, self.metadata(chunk_id))
+        except PipelineError as error:
+            return error.message
+        return growth_of(base, order, layout, calendar)
+
     @contextmanager
-    def build(self, order: BuildOrder, layout: Layout | None = None) -> Iterator[ChunkWriter]:
+    def build(
+        self, order: BuildOrder, layout: Layout | None = None, growth: Growth | None = None
+    ) -> Iterator[ChunkWriter]:
         """Build a chunk: the block writes row groups, its end publishes them.
+
+        Args:
+            growth: the rows of the present build that stand; the block writes those behind them.
 
         Raises:
             SchemaMismatch: the rows do not fit the schema; status ``failed_schema_mismatch``.
@@ -234,7 +217,7 @@ class ChunkStore:
             Exception: whatever the block raises, recorded as ``failed`` and raised again.
         """
         earlier = self._earlier(order.chunk_id)
-        status = self._begin(order)
+        status = self._begin(order, growth)
         what = f"chunk {order.chunk_id}"
         metadata_path = self.metadata_path(order.chunk_id)
         schema = stamped(order.schema, order.schema_version)
@@ -243,13 +226,13 @@ class ChunkStore:
                 replacing(metadata_path) as metadata,
                 replacing(self.parquet_path(order.chunk_id)) as parquet,
             ):
-                writer = ChunkWriter(parquet, schema, layout or Layout(), what, order.ranges)
+                writer = writer_of(growth, parquet, schema, layout or Layout(), what, order.ranges)
                 with writer:
                     yield writer
                 contents = writer.contents()
-                done = status | facts_of(parquet, contents)
+                done = status | facts_of(parquet, writer.sha256(), contents)
                 document = metadata_of(order, done, contents, self._now())
-                document = with_content(document, writer.warnings(), earlier)
+                document = with_content(document, writer, earlier)
                 content = documents.encode_document(metadata_path, "metadata", document)
                 metadata.write_bytes(content)
             self._write_status(done | {"state": "completed", "finished_at": self._now()})
@@ -282,14 +265,17 @@ class ChunkStore:
         except PipelineError:
             return None
 
-    def _begin(self, order: BuildOrder) -> Document:
-        """Write status ``building``; the rebuild request it answers is the one standing now."""
+    def _begin(self, order: BuildOrder, growth: Growth | None) -> Document:
+        """Write status ``building``; the rebuild request it answers is the one standing now.
+
+        A chunk that grows answers none: one that came since that was decided stays open.
+        """
         status: Document = {
             "chunk_id": Period.parse(order.chunk_id).chunk_id,
             "state": "building",
             "origin": order.origin,
             "build_id": uuid.uuid4().hex,
-            "rebuild": self.wanted(order.chunk_id),
+            "rebuild": growth.base.status["rebuild"] if growth else self.wanted(order.chunk_id),
             "run_id": order.run_id,
             "started_at": self._now(),
             "finished_at": None,

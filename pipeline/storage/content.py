@@ -14,6 +14,7 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,21 @@ _SIZE = (0.8, 1.25)  # rows against the earlier build: a chunk that grew a lot i
 _NAMED = 5
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What was found in the values of a row group.
+
+    Attributes:
+        month: of its rows, YYYY-MM.
+        not_finite: columns with values that are infinite or NaN.
+        outside: columns with values outside their declared range.
+    """
+
+    month: str
+    not_finite: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+
 class ChunkWriter(RowGroupWriter):
     """Writes row groups like its base, and looks at the values.
 
@@ -42,8 +58,7 @@ class ChunkWriter(RowGroupWriter):
     ) -> None:
         super().__init__(path, schema, layout, what)
         self._ranges = ranges
-        self._not_finite: dict[str, None] = {}
-        self._outside: dict[str, None] = {}
+        self._findings: list[Finding] = []
         self._rows_on: Counter[dt.date] = Counter()
         self._expected: Mapping[dt.date, int] | None = None
 
@@ -56,24 +71,38 @@ class ChunkWriter(RowGroupWriter):
         super().write(rows)
         for count in pc.value_counts(rows.column(DATE)):
             self._rows_on[count["values"].as_py()] += count["counts"].as_py()
-        for field in rows.schema:
-            column = rows.column(field.name)
-            if pa.types.is_floating(field.type) and not _finite(column):
-                self._not_finite[field.name] = None
-            if field.name in self._ranges and not _inside(column, *self._ranges[field.name]):
-                self._outside[field.name] = None
+        if rows.num_rows:
+            self._look_at(rows)
+
+    def findings(self) -> list[Finding]:
+        """What was found in the values, of each row group with something to say."""
+        return list(self._findings)
 
     def warnings(self) -> list[str]:
         """What was found in the values and in the number of rows, one line each."""
         lines = []
-        if self._not_finite:
-            lines.append(f"values not finite in {_columns(list(self._not_finite))}")
-        if self._outside:
-            named = [f"{name} {list(self._ranges[name])}" for name in self._outside]
+        not_finite = dict.fromkeys(n for found in self._findings for n in found.not_finite)
+        if not_finite:
+            lines.append(f"values not finite in {_columns(list(not_finite))}")
+        outside = dict.fromkeys(n for found in self._findings for n in found.outside)
+        if outside:
+            named = [f"{name} {list(self._ranges.get(name, ()))}" for name in outside]
             lines.append(f"values outside their range in {_columns(named)}")
         if self._expected is not None:
             lines += _row_warnings(self._expected, self._rows_on)
         return lines
+
+    def _look_at(self, rows: pa.Table | pa.RecordBatch) -> None:
+        not_finite, outside = [], []
+        for field in rows.schema:
+            column = rows.column(field.name)
+            if pa.types.is_floating(field.type) and not _finite(column):
+                not_finite.append(field.name)
+            if field.name in self._ranges and not _inside(column, *self._ranges[field.name]):
+                outside.append(field.name)
+        if not_finite or outside:
+            month = f"{rows.column(DATE)[0].as_py():%Y-%m}"
+            self._findings.append(Finding(month, tuple(not_finite), tuple(outside)))
 
 
 def good_build(metadata: Document | None) -> Document | None:

@@ -36,6 +36,20 @@ class Correction:
     rows: int
 
 
+@dataclass(frozen=True)
+class Superseded:
+    """A day that came with other content after rows that used it were published.
+
+    Attributes:
+        date: the day, ISO.
+        arrived: when the other content was first seen, ISO, JST.
+    """
+
+    source: str
+    date: str
+    arrived: str
+
+
 def corrections_in(source: str, parts: Iterable[Part]) -> list[Correction]:
     """Every change of every day in some parts of one source, by day and arrival.
 

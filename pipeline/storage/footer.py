@@ -84,8 +84,11 @@ class FooterWriter:
         self._rows = 0
         self._groups = 0
 
-    def add(self, footer: Footer, placing: Placing) -> None:
-        """Take all row groups of a file.
+    def add(self, footer: Footer, placing: Placing, groups: int | None = None) -> None:
+        """Take the row groups of a file.
+
+        Args:
+            groups: how many, from the first on; None for all.
 
         Raises:
             Unlike: its schema or key-value metadata are not those of the files before.
@@ -97,12 +100,15 @@ class FooterWriter:
         for field, kind in cursor.fields():
             if field == _ROW_GROUPS:
                 _, count = cursor.list_start(kind)
-                for _ in range(count):
+                taken = count if groups is None else min(groups, count)
+                for _ in range(taken):
                     rows += self._add_group(cursor, placing)
+                for _ in range(count - taken):
+                    cursor.value(STRUCT, levels=0)
             else:
                 head[field] = kind, cursor.value(kind)
         _refuse_encrypted(head)
-        if rows != integer(head, _NUM_ROWS):
+        if groups is None and rows != integer(head, _NUM_ROWS):
             raise ThriftError(f"{integer(head, _NUM_ROWS)} rows, its row groups have {rows}")
         self._rows += rows
         self._agree(head)

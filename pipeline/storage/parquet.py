@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,10 @@ class KeyOrder:
             )
         self.first, self.last = self.first or first, last
 
+    def pass_by(self, first: tuple[dt.date, str], last: tuple[dt.date, str]) -> None:
+        """Take the next row group unseen, by its first and last key."""
+        self.first, self.last = self.first or first, last
+
     def _disorder(self, before: tuple[dt.date, str], after: tuple[dt.date, str]) -> StorageError:
         wrong = "twice" if before == after else "out of order"
         return StorageError(
@@ -123,9 +128,8 @@ class RowGroupWriter:
         self._nulls = dict.fromkeys(schema.names, 0)
 
     def __enter__(self) -> Self:
-        self._writer = pq.ParquetWriter(
-            self._path, self._schema, **_options(self._schema, self._layout)
-        )
+        options = _options(self._schema, self._layout)
+        self._writer = pq.ParquetWriter(self._sink(), self._schema, **options)
         return self
 
     def __exit__(
@@ -157,6 +161,15 @@ class RowGroupWriter:
         for name, column in zip(table.column_names, table.columns, strict=True):
             self._nulls[name] += column.null_count
 
+    @property
+    def encoding(self) -> str:
+        """See ``encoding_of``."""
+        return encoding_of(self._schema, self._layout)
+
+    def sha256(self) -> str:
+        """Of the closed file, in hex."""
+        return file_sha256(self._path)
+
     def contents(self) -> Contents:
         """What was written so far."""
         rates = {n: round(k / max(self._rows, 1), _RATE_DIGITS) for n, k in self._nulls.items()}
@@ -167,6 +180,10 @@ class RowGroupWriter:
             null_rates=rates,
         )
 
+    def _sink(self) -> Path | pa.NativeFile:
+        """Where the row groups go."""
+        return self._path
+
     def _fitted(self, rows: pa.Table | pa.RecordBatch) -> pa.Table:
         """The rows under the file's own schema: equal names and dtypes, its field metadata."""
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
@@ -176,6 +193,15 @@ class RowGroupWriter:
         # Roles are declared by the file's schema; rows on their way to it need not repeat them.
         replace(seen, roles=()).raise_for(self._what, "the code and its catalogue disagree")
         return table.cast(self._schema)
+
+
+def encoding_of(schema: pa.Schema, layout: Layout) -> str:
+    """What decides the bytes of given rows, as 16 hex digits: options and version of the writer.
+
+    Two files of the same one can share row groups as if one writer had written both.
+    """
+    told = json.dumps([_options(schema, layout), pa.cpp_version], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def layout_of(path: Path) -> Layout:

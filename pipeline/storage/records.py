@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.manifest import columns_of
-from pipeline.storage.content import good_build, null_rate_warnings
-from pipeline.storage.parquet import Contents, file_sha256
-
-if TYPE_CHECKING:
-    from pipeline.storage.chunks import BuildOrder
+from pipeline.storage.content import ChunkWriter, good_build, null_rate_warnings
+from pipeline.storage.orders import BuildOrder
+from pipeline.storage.parquet import Contents
 
 Document = dict[str, Any]
 
 
-def facts_of(parquet: Path, contents: Contents) -> Document:
+def facts_of(parquet: Path, sha256: str, contents: Contents) -> Document:
     """What the status says about a finished file."""
     return {
         "output_start": contents.first.isoformat() if contents.first else None,
         "output_end": contents.last.isoformat() if contents.last else None,
         "rows": contents.rows,
         "parquet_bytes": parquet.stat().st_size,
-        "parquet_sha256": file_sha256(parquet),
+        "parquet_sha256": sha256,
     }
 
 
@@ -54,21 +53,29 @@ def metadata_of(
         "null_rates": dict(contents.null_rates),
         "sources": dict(sources),
         "unavailable": list(order.unavailable),
+        "checked": {entry.source: entry.checked_at for entry in order.inputs},
+        "corrections": [asdict(correction) for correction in order.corrections],
     }
 
 
 def with_content(
-    metadata: Document, warnings: list[str], earlier: Mapping[str, Any] | None
+    metadata: Document, writer: ChunkWriter, earlier: Mapping[str, Any] | None
 ) -> Document:
     """The metadata with what was found in the content.
 
     Args:
         metadata: of the present build.
-        warnings: found in its values and rows.
+        writer: that saw its values and rows.
         earlier: metadata of the build before it, if there is one.
     """
     good = good_build(earlier)
     rises = null_rate_warnings(metadata, good)
     fields = ("build_id", "rows", "null_rates")
     last_good = {field: good[field] for field in fields} if rises and good else None
-    return {**metadata, "warnings": [*warnings, *rises], "last_good": last_good}
+    return {
+        **metadata,
+        "encoding": writer.encoding,
+        "findings": [asdict(finding) for finding in writer.findings()],
+        "warnings": [*writer.warnings(), *rises],
+        "last_good": last_good,
+    }

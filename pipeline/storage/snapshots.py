@@ -337,18 +337,10 @@ class SnapshotStore:
             if not entry["dates"] or (entry["dates"][-1] >= low and entry["dates"][0] <= high)
         ]
         tables = [
-            _of_days(
-                self.read_part(snapshot["source"], entry["file"], names),
-                field,
-                None if entry["whole"] else entry["dates"],
-            )
+            self._rows_of(snapshot["source"], entry, field, names, first, last)
             for entry in inside or snapshot["parts"][:1]  # one gives the columns at least
         ]
         table = pa.concat_tables(tables)
-        if first is not None:
-            table = table.filter(pc.greater_equal(table[field], pa.scalar(first, pa.date32())))
-        if last is not None:
-            table = table.filter(pc.less_equal(table[field], pa.scalar(last, pa.date32())))
         return table if columns is None else table.select(list(columns))
 
     def read_days(self, source: str, part: Part, dates: Sequence[str], date_field: str) -> pa.Table:
@@ -374,6 +366,23 @@ class SnapshotStore:
                 f"snapshot part {path}: cannot be read: {error}",
                 "delete it and its .json note; the next run fetches it again",
             ) from error
+
+    def _rows_of(
+        self,
+        source: str,
+        entry: Mapping[str, Any],
+        field: str,
+        columns: Sequence[str] | None,
+        first: dt.date | None,
+        last: dt.date | None,
+    ) -> pa.Table:
+        """What a snapshot takes of a part, of the days in [first, last]."""
+        table = self.read_part(source, entry["file"], columns)
+        table = _of_days(table, field, None if entry["whole"] else entry["dates"])
+        days = entry["dates"]
+        if days and str(first or days[0]) <= days[0] and days[-1] <= str(last or days[-1]):
+            return table  # most parts: a filter would copy them
+        return _between(table, field, first, last)
 
     def _write_note(self, source: str, part: Part) -> None:
         path = self.root / source / "parts" / part.file
@@ -404,6 +413,14 @@ def _entry(selection: Selection) -> dict[str, Any]:
         "route": part.route,
         "fetched_at": max((day.arrived for day in days), default=part.fetched_at),
     }
+
+
+def _between(table: pa.Table, field: str, first: dt.date | None, last: dt.date | None) -> pa.Table:
+    if first is not None:
+        table = table.filter(pc.greater_equal(table[field], pa.scalar(first, pa.date32())))
+    if last is not None:
+        table = table.filter(pc.less_equal(table[field], pa.scalar(last, pa.date32())))
+    return table
 
 
 def _of_days(table: pa.Table, field: str, dates: Sequence[str] | None) -> pa.Table:

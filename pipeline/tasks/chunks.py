@@ -1,10 +1,12 @@
 """BuildChunk: the rows of one period, from snapshots to a committed chunk.
 
-1. Read the snapshots over the chunk's sessions and the warm-up in front of them, and drop what
+1. Decide whether the chunk on disk can grow: then only the sessions behind its final rows are
+   made, and the rows that stand stay as they were published (``storage.growth``).
+2. Read the snapshots over the sessions to be made and the warm-up in front of them, and drop what
    was not public at the decision time of the last session.
-2. Assemble arrays and compute the base columns (``features.chunk``).
-3. Month by month: add the transforms and write a row group.
-4. Commit: Parquet, metadata, then status.
+3. Assemble arrays and compute the base columns (``features.chunk``).
+4. Month by month: add the transforms and write a row group.
+5. Commit: Parquet, metadata, then status.
 """
 
 from __future__ import annotations
@@ -12,19 +14,22 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
+from dataclasses import replace
 
 import luigi
+import numpy as np
 
 from pipeline.features import catalog
 from pipeline.features.chunk import build, months_of
-from pipeline.market.axis import Source
 from pipeline.market.periods import Period
-from pipeline.market.universe import members_by_session
-from pipeline.storage.chunks import BuildOrder, ChunkStore
-from pipeline.storage.content import ChunkWriter
+from pipeline.market.sessions import TradingCalendar
+from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.growth import Growth
+from pipeline.storage.orders import BuildOrder
 from pipeline.storage.parquet import Layout
 from pipeline.storage.scratch import array_store
 from pipeline.tasks import config, logs, memory, planning
+from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import range_of, sources_of, unavailable
 from pipeline.tasks.inputs import ChunkInputs, snapshots_of_range
 from pipeline.tasks.kernels import compiled_once
@@ -87,37 +92,30 @@ class BuildChunk(luigi.Task):
         store = ChunkStore(settings.data_output_dir)
         snapshots = snapshots_of_range(settings, SnapshotRange.parse(self.snapshot))
         inputs = ChunkInputs(settings, snapshots, self.first, self.last)
-        order = BuildOrder(
-            chunk_id=self.chunk,
-            origin=settings.origin,
-            run_id=logs.run_id(),
-            code_version=code_version(),
-            covered_from=self.first,
-            covered_to=self.last,
-            input_start=inputs.columns[0].astype(object),
-            input_end=self.last,
-            schema=catalog.column_schema(),
-            schema_version=planning.load_manifest().version,
-            inputs=inputs.used,
-            unavailable=unavailable(settings),
-            ranges=catalog.value_ranges(),
-        )
+        order = self._order(settings, inputs)
+        layout = Layout(repeating=catalog.repeating_columns())
+        growth = self._growth(store, order, layout, inputs.calendar)
+        made = inputs
+        if growth is not None:
+            order = replace(order, corrections=inputs.corrections_since(growth))
+            made = inputs.since(growth.first)
         threads = settings.compute_threads
-        months = list(months_of(inputs.sessions))
+        months = list(months_of(made.sessions))
         report = Reporter(self, f"chunk {self.chunk}", "steps")
         report(0, 1 + len(months))
         with (
-            store.build(order, Layout(repeating=catalog.repeating_columns())) as writer,
+            store.build(order, layout, growth) as writer,
             array_store(store.folder, settings.columns_in_memory_mb << 20) as columns,
         ):
+            writer.expect_rows(inputs.listed_members())
             with compiled_once(settings.data_output_dir):
                 chunk = build(
-                    _read(inputs, writer),
-                    inputs.calendar,
-                    inputs.sessions[0],
-                    inputs.sessions[-1],
+                    made.sources(),
+                    made.calendar,
+                    made.sessions[0],
+                    made.sessions[-1],
                     threads=threads,
-                    unavailable=inputs.absent,
+                    unavailable=made.absent,
                     columns=columns,
                 )
             report(1, 1 + len(months))
@@ -132,9 +130,32 @@ class BuildChunk(luigi.Task):
             *(len(order.schema), time.monotonic() - began),
         )
 
+    def _order(self, settings: Settings, inputs: ChunkInputs) -> BuildOrder:
+        return BuildOrder(
+            chunk_id=self.chunk,
+            origin=settings.origin,
+            run_id=logs.run_id(),
+            code_version=code_version(),
+            covered_from=self.first,
+            covered_to=self.last,
+            input_start=inputs.columns[0].astype(object),
+            input_end=self.last,
+            schema=catalog.column_schema(),
+            schema_version=planning.load_manifest().version,
+            inputs=inputs.used,
+            unavailable=unavailable(settings),
+            ranges=catalog.value_ranges(),
+        )
 
-def _read(inputs: ChunkInputs, writer: ChunkWriter) -> dict[str, Source]:
-    """The sources; the writer is told how many rows the listing records give."""
-    sources = inputs.sources()
-    writer.expect_rows(members_by_session(sources["listed"].table, inputs.sessions))
-    return sources
+    def _growth(
+        self, store: ChunkStore, order: BuildOrder, layout: Layout, calendar: TradingCalendar
+    ) -> Growth | None:
+        """How to go on from the chunk on disk; None to make all rows, and why, if not expected."""
+        growth = store.growth(order, layout, calendar)
+        if isinstance(growth, str):
+            log.info("chunk %s cannot grow, all rows are made: it %s", self.chunk, growth)
+            return None
+        if growth is not None:
+            standing = calendar.previous(np.datetime64(growth.first))
+            log.info("chunk %s grows: rows to %s stand", self.chunk, standing)
+        return growth

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,11 @@ from pipeline.market.asof import decision_time, visible
 from pipeline.market.assemble import COLUMNS
 from pipeline.market.axis import Source
 from pipeline.market.sessions import DateArray, TradingCalendar
+from pipeline.market.universe import members_by_session
 from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.chunks import Input as Used
+from pipeline.storage.corrections import Superseded, arrived_between, corrections
+from pipeline.storage.growth import Growth
+from pipeline.storage.orders import Input as Used
 from pipeline.storage.snapshots import SnapshotStore, snapshot_key
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import CALENDAR, load_calendar, range_of, sources_of, unavailable
@@ -46,18 +51,47 @@ class ChunkInputs:
         self.absent = frozenset(endpoint_of(name).id for name in unavailable(settings))
         self._store = SnapshotStore(settings.data_output_dir, settings.origin)
         self._snapshots = snapshots
+        self._threads = settings.compute_threads
         self._refuse_gap()
+
+    def since(self, first: dt.date) -> ChunkInputs:
+        """The same for the sessions from a day on, and the warm-up in front of those."""
+        later = copy(self)
+        later.sessions = self.calendar.between(np.datetime64(first), self.sessions[-1])
+        later.columns = columns_of(self.calendar, later.sessions)
+        return later
 
     @property
     def used(self) -> tuple[Used, ...]:
         return tuple(
-            Used(source, snapshot["key"], snapshot["sha256"])
+            Used(source, snapshot["key"], snapshot["sha256"], _known_until(snapshot))
             for source, snapshot in self._snapshots.items()
         )
 
     def sources(self) -> dict[str, Source]:
         """The rows of every source that were public when the last row was decided."""
-        return {source: self._source(source) for source in COLUMNS}
+        with ThreadPoolExecutor(self._threads) as pool:
+            return dict(zip(COLUMNS, pool.map(self._source, COLUMNS), strict=True))
+
+    def listed_members(self) -> dict[dt.date, int]:
+        """How many rows the listing records give for each session."""
+        first, last = (self.sessions[at].astype(object) for at in (0, -1))
+        table = self._store.read(self._snapshots["listed"], COLUMNS["listed"], first, last)
+        return members_by_session(table, self.sessions)
+
+    def corrections_since(self, growth: Growth) -> tuple[Superseded, ...]:
+        """What arrived after the rows that stand were made, and is about days they are made of."""
+        before = growth.base.metadata
+        until = {used.source: used.checked_at for used in self.used}
+        found = [
+            correction
+            for source, snapshot in self._snapshots.items()
+            for correction in corrections(self._store, [source], first=snapshot["start"])
+            if correction.date < str(growth.first)
+        ]
+        known = [Superseded(**told) for told in before["corrections"]]
+        new = arrived_between(found, before["checked"], until)
+        return (*known, *(Superseded(c.source, c.date, c.arrived) for c in new))
 
     def for_audit(self, threads: int) -> Inputs:
         """The same with the calendar, as an audit takes it apart."""
@@ -96,6 +130,12 @@ class ChunkInputs:
                     f"snapshot {snapshot['key']} begins on {begins}, the chunk on {first}",
                     "the plan's window has moved on: use a later --start, or a larger plan",
                 )
+
+
+def _known_until(snapshot: Mapping[str, Any]) -> str:
+    """The moment up to which a snapshot knows its source."""
+    checked: str = snapshot["checked_at"]
+    return min(checked, f"{snapshot['asof']}T23:59:59+09:00") if snapshot["asof"] else checked
 
 
 def snapshots_of_range(settings: Settings, wanted: SnapshotRange) -> Snapshots:

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import manifest as m
-from pipeline.storage.chunks import BuildOrder, ChunkStore, Input
+from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.orders import BuildOrder, Input
 
 COLUMNS = (
     m.Column("Date", "Date", nullable=False, role="key"),
@@ -24,6 +25,7 @@ NOW = dt.datetime(2024, 6, 3, 8, 0, tzinfo=dt.UTC)
 HASH = "ab" * 32
 KEY = "daily_bars_raw_2019-01-04_2020-03-31"
 BUILD = "0" * 31 + "1"
+CHECKED = "2024-06-03T08:00:00+09:00"
 
 
 def clock() -> dt.datetime:
@@ -62,7 +64,7 @@ def order(chunk_id: str = "2020Q1", **changes: Any) -> BuildOrder:
         "input_end": dt.date(2020, 3, 31),
         "schema": SCHEMA,
         "schema_version": "1.0.0",
-        "inputs": (Input("daily_bars", KEY, HASH),),
+        "inputs": (Input("daily_bars", KEY, HASH, CHECKED),),
     }
     return BuildOrder(**(fields | changes))
 
@@ -189,6 +191,10 @@ def documents() -> dict[str, dict[str, Any]]:
             "chunk_id": "2020Q1",
             "build_id": BUILD,
             **facts,
+            "checked": {"daily_bars": CHECKED},
+            "corrections": [{"source": "daily_bars", "date": "2020-01-06", "arrived": CHECKED}],
+            "encoding": "2875957eecefb206",
+            "findings": [{"month": "2020-01", "not_finite": ["Code"], "outside": []}],
             "warnings": ["more nulls than before"],
             "last_good": {"build_id": BUILD, "rows": 2, "null_rates": {"Date": 0.0, "Code": 0.0}},
         },

@@ -1,0 +1,60 @@
+"""What is to be built, said before a build begins."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from pipeline.storage.content import Ranges
+from pipeline.storage.corrections import Superseded
+
+
+@dataclass(frozen=True)
+class Input:
+    """A snapshot that a chunk is built from.
+
+    Attributes:
+        checked_at: up to which moment it knows its source, ISO, JST.
+    """
+
+    source: str
+    key: str
+    sha256: str
+    checked_at: str
+
+
+@dataclass(frozen=True)
+class BuildOrder:
+    """What is to be built, from what and for whom.
+
+    Attributes:
+        chunk_id: such as ``2020Q1``.
+        origin: api, files or simulator.
+        run_id: the run that builds.
+        code_version: version of the code that computes the rows.
+        covered_from, covered_to: the asked range, both ends included; rows may cover less.
+        input_start, input_end: days read, warm-up included.
+        schema: columns with their roles, keys first.
+        schema_version: version of the manifest.
+        inputs: snapshots read.
+        unavailable: sources that were not to be had under the plan; their features are null.
+        ranges: lowest and highest value of the columns that have them; only warned about.
+        corrections: that rows published before do not have, where such rows stand.
+    """
+
+    chunk_id: str
+    origin: str
+    run_id: str
+    code_version: str
+    covered_from: dt.date
+    covered_to: dt.date
+    input_start: dt.date
+    input_end: dt.date
+    schema: pa.Schema
+    schema_version: str
+    inputs: tuple[Input, ...]
+    unavailable: tuple[str, ...] = ()
+    ranges: Ranges = field(default_factory=dict)
+    corrections: tuple[Superseded, ...] = ()
