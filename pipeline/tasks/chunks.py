@@ -12,27 +12,28 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
+from typing import TYPE_CHECKING
 
 import luigi
 
-from pipeline.features import catalog
-from pipeline.features.chunk import build, months_of
-from pipeline.market.axis import Source
 from pipeline.market.periods import Period
-from pipeline.market.universe import members_by_session
 from pipeline.storage.chunks import BuildOrder, ChunkStore
-from pipeline.storage.content import ChunkWriter
 from pipeline.storage.parquet import Layout
 from pipeline.storage.scratch import array_store
 from pipeline.tasks import config, logs, memory, planning
 from pipeline.tasks.fetching import range_of, sources_of, unavailable
-from pipeline.tasks.inputs import ChunkInputs, snapshots_of_range
 from pipeline.tasks.kernels import compiled_once
 from pipeline.tasks.parameters import Day, Switch
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.progress import Reporter
 from pipeline.tasks.snapshots import FetchSource
 from pipeline.version import code_version
+
+# What computes is loaded by the process that builds; all others only ask what there is to do.
+if TYPE_CHECKING:
+    from pipeline.market.axis import Source
+    from pipeline.storage.content import ChunkWriter
+    from pipeline.tasks.inputs import ChunkInputs
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,10 @@ class BuildChunk(luigi.Task):
         )
 
     def run(self) -> None:
+        from pipeline.features import catalog
+        from pipeline.features.chunk import build, months_of
+        from pipeline.tasks.inputs import ChunkInputs, snapshots_of_range
+
         began = time.monotonic()
         settings = config.settings()
         store = ChunkStore(settings.data_output_dir)
@@ -134,6 +139,8 @@ class BuildChunk(luigi.Task):
 
 def _read(inputs: ChunkInputs, writer: ChunkWriter) -> dict[str, Source]:
     """The sources; the writer is told how many rows the listing records give."""
+    from pipeline.market.universe import members_by_session
+
     sources = inputs.sources()
     writer.expect_rows(members_by_session(sources["listed"].table, inputs.sessions))
     return sources
