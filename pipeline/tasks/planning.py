@@ -305,9 +305,10 @@ def hold_output(root: Path) -> None:
         raise AlreadyRunning(
             f"another run ({holder}) is writing to {root}", "wait for it, or stop it"
         ) from None
-    handle.truncate(0)
-    handle.write(f"pid {os.getpid()}")
-    handle.flush()
+    with os_errors(path):
+        os.ftruncate(handle.fileno(), 0)
+        # Not through the file's buffer: what a full disk refuses would be tried again at the end.
+        os.write(handle.fileno(), f"pid {os.getpid()}".encode())
     _lock = handle
     with os_errors(root / "logs"):
         logs.configure(root / "logs", config.settings().log_format)
