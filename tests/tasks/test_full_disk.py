@@ -40,7 +40,7 @@ def test_a_run_on_a_full_disk_says_so_and_the_next_one_finishes(
 ) -> None:
     """One line with what to do, nothing of what stands is touched, no half file stays; with room
     again the same command gives the bytes of the undisturbed run."""
-    home = built.copy(tmp_path / "output", "cache", "chunks", "validation", "run")
+    home = built.copy(tmp_path / "output", "cache", "chunks", "validation")
     mount = tmp_path / "disk"
     mount.mkdir()
     there = home.having(DATA_OUTPUT_DIR=str(mount / "output"))
