@@ -2,7 +2,8 @@
 
 The tasks are exported here, so that ``luigi --module pipeline BuildAll ...`` finds them. They are
 imported at once when Luigi is already loaded, which is how its command works, and on first use
-otherwise: ``import pipeline.market`` alone must not start a scheduler's worth of imports.
+otherwise: ``import pipeline.market`` alone must not start a scheduler's worth of imports, and the
+process of a task needs that one.
 
 ``pipeline.load`` reads the published dataset. It comes without Luigi and leaves the process as it
 is: start method and signal handlers of a notebook stay its own.
@@ -13,7 +14,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING or "luigi" in sys.modules:
+
+def _is_luigi_command() -> bool:
+    if "luigi" not in sys.modules:
+        return False
+    import multiprocessing
+
+    return multiprocessing.parent_process() is None
+
+
+if TYPE_CHECKING or _is_luigi_command():
     from pipeline.tasks import (
         BuildAll,
         BuildChunk,

@@ -18,13 +18,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numba
 import numpy as np
 import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.api.fields import Field
+from pipeline.market.jit import jit
 
 _Array: TypeAlias = "pa.Array[Any] | pa.ChunkedArray[Any]"
 _Bytes: TypeAlias = NDArray[np.uint8]
@@ -210,10 +210,7 @@ def _text_array(data: _Bytes, starts: NDArray[np.int32], lengths: NDArray[np.int
     return pa.Array.from_buffers(pa.string(), starts.size, buffers)
 
 
-_compiled = numba.njit(nogil=True, cache=True)
-
-
-@_compiled
+@jit
 def _same(data: _Bytes, at: int, pattern: _Bytes, first: int, last: int) -> bool:
     """True when ``data`` has ``pattern[first:last]`` at ``at``."""
     if at + last - first > data.size:
@@ -224,7 +221,7 @@ def _same(data: _Bytes, at: int, pattern: _Bytes, first: int, last: int) -> bool
     return True
 
 
-@_compiled
+@jit
 def _text_end(data: _Bytes, at: int) -> tuple[int, int]:
     """Where the text whose first letter is at ``at`` has its closing quote (-1: it is not plain),
     and all its letters put together by OR."""
@@ -240,7 +237,7 @@ def _text_end(data: _Bytes, at: int) -> tuple[int, int]:
     return -1, letters
 
 
-@_compiled
+@jit
 def _is_null(data: _Bytes, at: int) -> bool:
     return (
         at + 4 <= data.size
@@ -251,7 +248,7 @@ def _is_null(data: _Bytes, at: int) -> bool:
     )
 
 
-@_compiled
+@jit
 def _digits(data: _Bytes, at: int, mantissa: int) -> tuple[int, int]:
     """``mantissa`` with the digits from ``at`` on appended (wrong beyond 18), and their end."""
     while at < data.size and 0x30 <= data[at] <= 0x39:
@@ -260,7 +257,7 @@ def _digits(data: _Bytes, at: int, mantissa: int) -> tuple[int, int]:
     return mantissa, at
 
 
-@_compiled
+@jit
 def _number(data: _Bytes, at: int, tens: NDArray[np.float64]) -> tuple[float, int, bool]:
     """The JSON number at ``at``, its end (-1: none), and whether its value is exact.
 
@@ -304,7 +301,7 @@ def _number(data: _Bytes, at: int, tens: NDArray[np.float64]) -> tuple[float, in
     return (-value if negative else value), at, True
 
 
-@_compiled
+@jit
 def _walk_rows(
     data: _Bytes,
     at: int,
@@ -383,7 +380,7 @@ def _walk_rows(
         at += between.size
 
 
-@_compiled
+@jit
 def _gathered(
     data: _Bytes, starts: NDArray[np.int32], lengths: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], _Bytes]:

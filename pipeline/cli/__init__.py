@@ -1,7 +1,7 @@
 """The ``g5`` command: one module per subcommand, each with ``add_parser`` and ``run``.
 
 Only the module of the command asked for is loaded: those that check every few minutes should not
-wait for the simulator.
+wait for the simulator. The list of commands needs none.
 """
 
 from __future__ import annotations
@@ -13,26 +13,32 @@ from importlib import import_module
 
 from pipeline.errors import PipelineError
 
-# Command -> module, in the order of the help.
+# Command -> module and help, in the order of the help.
 _COMMANDS = {
-    "sim": "sim",
-    "demo": "demo",
-    "regenerate-manifest": "manifest",
-    "dictionary": "dictionary",
-    "report": "report",
-    "cache": "cache",
-    "audit": "audit",
-    "plan": "plan",
-    "status": "status",
-    "rebuild": "rebuild",
-    "check-chunks": "check_chunks",
-    "merge-chunks": "merge_chunks",
-    "run": "run",
-    "stop": "stop",
-    "daily": "daily",
-    "health": "health",
-    "runs": "runs",
-    "luigid": "luigid",
+    "sim": ("sim", "synthetic J-Quants v2 server"),
+    "demo": ("demo", "build a dataset from the simulator, without a key"),
+    "regenerate-manifest": ("manifest", "write the schema manifest from the catalogue or a chunk"),
+    "dictionary": ("dictionary", "print or write the data dictionary"),
+    "report": ("report", "write the report about the published dataset anew"),
+    "cache": ("cache", "list, show or prune the source cache"),
+    "audit": ("audit", "rebuild days from less than all data and compare every column"),
+    "plan": ("plan", "what a run would do and why, with nothing written"),
+    "status": ("status", "chunks, gate, dataset and latest run as they stand"),
+    "rebuild": ("rebuild", "ask that chunks be built once more"),
+    "check-chunks": (
+        "check_chunks",
+        "states of all chunks, and their columns against the manifest",
+    ),
+    "merge-chunks": ("merge_chunks", "merge the chunks that are there, without a run"),
+    "run": ("run", "start a run: production, incremental, merge or custom"),
+    "stop": ("stop", "end a run in the background"),
+    "daily": ("daily", "bring the dataset up to the last published session"),
+    "health": (
+        "health",
+        "check chunks, dataset, runs, disk and scheduler; quiet when all is well",
+    ),
+    "runs": ("runs", "the runs so far, and what each of them did"),
+    "luigid": ("luigid", "the central scheduler: watch runs in a browser"),
 }
 
 
@@ -44,8 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True)
     words = sys.argv[1:] if argv is None else list(argv)
     asked = words[0] if words else ""
-    for module in [_COMMANDS[asked]] if asked in _COMMANDS else _COMMANDS.values():
-        import_module(f"pipeline.cli.{module}").add_parser(subparsers)
+    for command, (module, text) in _COMMANDS.items():
+        if command == asked:
+            import_module(f"pipeline.cli.{module}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(command, help=text)
     args = parser.parse_args(words)
     try:
         code: int = args.run(args)

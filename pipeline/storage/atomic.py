@@ -22,12 +22,13 @@ from pipeline.errors import StorageError
 # What our own writers and Luigi's local targets leave behind when their process is killed.
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|.+-luigi-tmp-[0-9]+")
 
+_RIGHTS = "give this user the right to read and write there or choose another data_output_dir"
 _HINTS = {
     errno.ENOSPC: "free some disk space and run again",
     errno.EDQUOT: "the disk quota is used up; free some space and run again",
     errno.EROFS: "the file system is read-only; choose another data_output_dir or remount it",
-    errno.EACCES: "give this user the right to write there or choose another data_output_dir",
-    errno.EPERM: "give this user the right to write there or choose another data_output_dir",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
     errno.EIO: "the disk reports a fault; see the system log before running again",
     errno.EEXIST: "a file stands where a folder is needed; move it away",
     errno.ENOTDIR: "a file stands where a folder is needed; move it away",

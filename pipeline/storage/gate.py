@@ -15,7 +15,6 @@ row group of the two key columns in memory.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import re
 from collections import Counter
@@ -23,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pyarrow as pa
@@ -42,7 +42,7 @@ from pipeline.manifest import (
 )
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.parquet import CODE, DATE, KeyOrder, file_sha256
+from pipeline.storage.parquet import CODE, DATE, KeyOrder, file_sha256, read_metadata
 
 _CODE = re.compile(r"[0-9A-Z]{5}")  # as market.codes.checked_code
 
@@ -155,6 +155,7 @@ class Gate:
         self._manifest = manifest
         self._checks = checks
         self._known: tuple[pq.FileMetaData, str, Violations, tuple[str, ...]] | None = None
+        self._comparing = Lock()
 
     def judge(self, chunk_id: str) -> Verdict:
         """Everything that can be said of one chunk.
@@ -179,7 +180,7 @@ class Gate:
     def _with_file(self, verdict: Verdict, status: Mapping[str, Any]) -> Verdict:
         path = self._store.parquet_path(verdict.chunk_id)
         try:
-            footer = pq.read_metadata(path)
+            footer = read_metadata(path)
             found, violations, labels = self._shape(footer)
         except (OSError, pa.ArrowException) as error:
             return replace(verdict, issues=(*verdict.issues, _unreadable(error)))
@@ -201,13 +202,14 @@ class Gate:
 
     def _shape(self, footer: pq.FileMetaData) -> tuple[str, Violations, tuple[str, ...]]:
         """Hash of the columns, how they differ from the manifest, and the labels among them."""
-        known = self._known
-        if known is None or not _same_columns(footer, known[0]):
-            columns: tuple[Column, ...] = columns_of(footer.schema.to_arrow_schema())
-            violations = check(columns, self._manifest) if self._manifest else Violations()
-            labels = tuple(_label_issues(columns))
-            known = self._known = footer, schema_hash(columns), violations, labels
-        return known[1:]
+        with self._comparing:
+            known = self._known
+            if known is None or not _same_columns(footer, known[0]):
+                columns: tuple[Column, ...] = columns_of(_schema_of(footer).to_arrow_schema())
+                violations = check(columns, self._manifest) if self._manifest else Violations()
+                labels = tuple(_label_issues(columns))
+                known = self._known = footer, schema_hash(columns), violations, labels
+            return known[1:]
 
     def _file_issues(self, verdict: Verdict, status: Mapping[str, Any]) -> Iterator[str]:
         path = self._store.parquet_path(verdict.chunk_id)
@@ -224,11 +226,7 @@ class Gate:
     ) -> tuple[list[str], tuple[str, ...]]:
         """What is wrong with the metadata, and the warnings in them."""
         try:
-            metadata = (
-                self._store.metadata(chunk_id)
-                if self._checks.keys
-                else _quick_metadata(self._store, chunk_id)
-            )
+            metadata = self._store.metadata(chunk_id)
         except PipelineError as error:
             return [str(error)], ()
         if metadata["build_id"] != status["build_id"]:
@@ -313,13 +311,22 @@ def _against_status(verdict: Verdict, status: Mapping[str, Any], size: int) -> I
 
 def _same_columns(one: pq.FileMetaData, other: pq.FileMetaData) -> bool:
     """Whether two footers make one Arrow schema; making it takes longer than comparing them."""
-    return bool(one.schema.equals(other.schema) and one.metadata == other.metadata)
+    return bool(_schema_of(one).equals(_schema_of(other)) and one.metadata == other.metadata)
+
+
+def _schema_of(footer: pq.FileMetaData) -> Any:
+    """The schema of a footer, which does not hold on to it.
+
+    ``footer.schema`` makes a circle of the two, and 15 MB of a footer wait for the collector.
+    """
+    return pq.ParquetSchema(footer)
 
 
 def _date_range(footer: pq.FileMetaData) -> tuple[dt.date | None, dt.date | None]:
     """First and last Date by the row-group statistics; None where there are none."""
+    schema = _schema_of(footer)
     places = range(footer.num_columns)
-    place = next((at for at in places if footer.schema.column(at).path == DATE), None)
+    place = next((at for at in places if schema.column(at).path == DATE), None)
     if place is None:
         return None, None
     groups = [footer.row_group(i).column(place) for i in range(footer.num_row_groups)]
@@ -365,20 +372,3 @@ def _keys(path: Path) -> Iterator[pa.Table]:
 
 def _unreadable(error: Exception) -> str:
     return f"the Parquet file cannot be read: {' '.join(str(error).split())}"
-
-
-def _quick_metadata(store: ChunkStore, chunk_id: str) -> Mapping[str, Any]:
-    """The metadata, held against no more than what is used of them.
-
-    All of them against their schema takes longer than everything else about a chunk.
-    """
-    path = store.metadata_path(chunk_id)
-    try:
-        document = json.loads(path.read_bytes())
-        warnings = document["warnings"]
-        if document["chunk_id"] == chunk_id and all(isinstance(line, str) for line in warnings):
-            return {"build_id": document["build_id"], "warnings": warnings}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    # Something is wrong: the slow way says what.
-    return store.metadata(chunk_id)

@@ -1,6 +1,14 @@
-"""The Luigi tasks, in the order they run. The only importer of Luigi."""
+"""The Luigi tasks, in the order they run. The only importer of Luigi.
+
+Importing the package prepares the process: start method, signals, settings, logging. The tasks
+themselves are imported on first use, so that a command which reads status files and a process
+which runs one task do not load all of them.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from pipeline.tasks import config, logs, runtime
 
@@ -10,16 +18,18 @@ config.install_defaults()
 logs.configure()
 
 from pipeline.tasks import failures, recording  # noqa: E402  (after the settings Luigi reads)
-from pipeline.tasks.build import BuildAll  # noqa: E402
-from pipeline.tasks.chunks import BuildChunk  # noqa: E402
-from pipeline.tasks.dataset import MergeChunks  # noqa: E402
-from pipeline.tasks.labels import BuildLabels  # noqa: E402
-from pipeline.tasks.report import BuildReport  # noqa: E402
-from pipeline.tasks.snapshots import FetchSource  # noqa: E402
-from pipeline.tasks.validation import ValidateSchema  # noqa: E402
 
 failures.install()
 recording.install()
+
+if TYPE_CHECKING:
+    from pipeline.tasks.build import BuildAll
+    from pipeline.tasks.chunks import BuildChunk
+    from pipeline.tasks.dataset import MergeChunks
+    from pipeline.tasks.labels import BuildLabels
+    from pipeline.tasks.report import BuildReport
+    from pipeline.tasks.snapshots import FetchSource
+    from pipeline.tasks.validation import ValidateSchema
 
 __all__ = [
     "BuildAll",
@@ -30,3 +40,19 @@ __all__ = [
     "MergeChunks",
     "ValidateSchema",
 ]
+
+_MODULES = {
+    "FetchSource": "snapshots",
+    "BuildChunk": "chunks",
+    "ValidateSchema": "validation",
+    "MergeChunks": "dataset",
+    "BuildLabels": "labels",
+    "BuildReport": "report",
+    "BuildAll": "build",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

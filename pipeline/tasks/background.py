@@ -69,7 +69,8 @@ def start(root: Path, name: str, words: Sequence[str]) -> Started:
 
     Raises:
         StorageError: the log cannot be written.
-        PipelineError: it neither began nor ended in time; it was stopped.
+        PipelineError: it neither began nor ended in time, and was stopped; or it ended without
+            a word.
     """
     file = pid_file(root, name)
     moment = dt.datetime.now(config.JST)
@@ -88,6 +89,11 @@ def start(root: Path, name: str, words: Sequence[str]) -> Started:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         code = process.poll()
+        if code and not log.stat().st_size:
+            raise PipelineError(
+                f"{name}: ended with exit code {code}, and its log {log} is empty",
+                "free some disk space if the disk is full; without --background it says more",
+            )
         if code is not None or file.number() == process.pid:
             return Started(process.pid, code, log)
         time.sleep(_POLL_S)

@@ -15,29 +15,31 @@ import datetime as dt
 import logging
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import luigi
 import numpy as np
 
-from pipeline.features import catalog
-from pipeline.features.chunk import build, months_of
 from pipeline.market.periods import Period
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.growth import Growth
 from pipeline.storage.orders import BuildOrder
 from pipeline.storage.parquet import Layout
 from pipeline.storage.scratch import array_store
 from pipeline.tasks import config, logs, memory, planning
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import range_of, sources_of, unavailable
-from pipeline.tasks.inputs import ChunkInputs, snapshots_of_range
 from pipeline.tasks.kernels import compiled_once
 from pipeline.tasks.parameters import Day, Switch
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.progress import Reporter
 from pipeline.tasks.snapshots import FetchSource
 from pipeline.version import code_version
+
+# What computes is loaded by the process that builds; all others only ask what there is to do.
+if TYPE_CHECKING:
+    from pipeline.storage.growth import Growth
+    from pipeline.tasks.inputs import ChunkInputs
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,10 @@ class BuildChunk(luigi.Task):
         )
 
     def run(self) -> None:
+        from pipeline.features import catalog
+        from pipeline.features.chunk import build, months_of
+        from pipeline.tasks.inputs import ChunkInputs, snapshots_of_range
+
         began = time.monotonic()
         settings = config.settings()
         store = ChunkStore(settings.data_output_dir)
@@ -131,6 +137,8 @@ class BuildChunk(luigi.Task):
         )
 
     def _order(self, settings: Settings, inputs: ChunkInputs) -> BuildOrder:
+        from pipeline.features import catalog
+
         return BuildOrder(
             chunk_id=self.chunk,
             origin=settings.origin,

@@ -20,19 +20,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import luigi
 from luigi.configuration import LuigiConfigParser, add_config_path, get_config
 
-from pipeline.api.endpoints import ENDPOINTS
 from pipeline.api.plans import PLANS, Plan
-from pipeline.api.session import Origin
 from pipeline.errors import UsageError
 from pipeline.storage.policy import Mode, Way
 from pipeline.tasks import logs, runtime
+
+if TYPE_CHECKING:
+    from pipeline.api.session import Origin
 
 OFFICIAL_API = "https://api.jquants.com/v2"
 JST = ZoneInfo("Asia/Tokyo")
@@ -337,6 +338,8 @@ def _bulk_folder(text: str, route: SourceRoute) -> Path | None:
 def _sources(name: str, text: str) -> frozenset[str]:
     if text == "none":
         return frozenset()
+    from pipeline.api.endpoints import ENDPOINTS
+
     allowed = [e.source for e in ENDPOINTS if e.source not in INDISPENSABLE]
     named = [part.strip() for part in text.split(",")]
     for source in named:

@@ -28,7 +28,6 @@ from pipeline.api.limits import RateLimiter
 from pipeline.api.plans import PLAN_BUDGET, budgets, covers, window
 from pipeline.api.session import ApiSession
 from pipeline.errors import MissingData, SnapshotError
-from pipeline.features import catalog
 from pipeline.market.asof import Publication, published_at
 from pipeline.market.sessions import DateArray, TradingCalendar
 from pipeline.storage import policy
@@ -65,6 +64,8 @@ log = logging.getLogger(__name__)
 @cache
 def endpoints_needed() -> tuple[Endpoint, ...]:
     """Sources the catalogue reads, in the order of the endpoint table."""
+    from pipeline.features import catalog  # many modules; the commands that look need none
+
     named = {
         item.split(".")[0] for feature in catalog.features() for item in feature.inputs.split(";")
     }
@@ -96,6 +97,8 @@ def unavailable(settings: Settings) -> tuple[str, ...]:
 
 def range_of(endpoint: Endpoint, wanted: SnapshotRange) -> SnapshotRange:
     """What is fetched of one source, given the range of the daily ones: books begin earlier."""
+    from pipeline.features import catalog
+
     earlier = dt.timedelta(days=catalog.EARLIER_DAYS.get(endpoint.id, 0))
     return replace(wanted, start=wanted.start - earlier)
 

@@ -21,14 +21,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.api.endpoints import Endpoint
 from pipeline.api.plans import window
 from pipeline.errors import AlreadyRunning, MissingData, PipelineError, UsageError
-from pipeline.features import catalog
 from pipeline.manifest import Manifest, check, columns_of, from_json
 from pipeline.market.asof import last_published_session
 from pipeline.market.periods import ChunkRange, chunk_ranges, require_order
@@ -39,14 +37,12 @@ from pipeline.storage.chunks import ChunkStore, covered_range
 from pipeline.storage.policy import ANY_AGE
 from pipeline.tasks import config, logs, recording, running, runtime
 from pipeline.tasks.config import Settings
-from pipeline.tasks.fetching import (
-    fetch_calendar,
-    keep_calendar,
-    load_calendar,
-    open_session,
-    sources_of,
-)
 from pipeline.tasks.plan import SnapshotRange
+
+# The catalogue and the client are loaded where they are needed: the commands that look at chunks
+# want the manifest only.
+if TYPE_CHECKING:
+    from pipeline.api.endpoints import Endpoint
 
 
 def check_request(start: dt.date, end: dt.date, given: Settings | None = None) -> Settings:
@@ -59,6 +55,8 @@ def check_request(start: dt.date, end: dt.date, given: Settings | None = None) -
         UsageError: a setting, a date, the API key or address, the output folder.
         SchemaMismatch: the catalogue and the manifest disagree.
     """
+    from pipeline.tasks.fetching import open_session
+
     settings = given or config.settings()
     require_order(start, end)
     today = config.now().date()
@@ -84,6 +82,8 @@ def begin(settings: Settings, start: dt.date, end: dt.date, months: int) -> list
         AlreadyRunning: another run writes to the output folder.
         UsageError: as ``plan_chunks``.
     """
+    from pipeline.tasks.fetching import fetch_calendar, keep_calendar, load_calendar
+
     fetched = None
     try:
         calendar = load_calendar(settings, end)
@@ -135,6 +135,8 @@ def check_manifest() -> None:
     Raises:
         SchemaMismatch: they do not; nothing has been fetched.
     """
+    from pipeline.features import catalog
+
     check(columns_of(catalog.column_schema()), load_manifest()).raise_for(
         "the feature catalogue against schema/feature_schema_manifest.json",
         "regenerate the manifest if the change is meant",
@@ -197,6 +199,8 @@ def last_published(
     The last session of the calendar is never one: a row is decided on the session after it.
     Matters where the plan's window cuts the calendar off in the past.
     """
+    from pipeline.tasks.fetching import sources_of
+
     now = np.datetime64(config.now() - ago, "m")
     published = [
         last_published_session(endpoint.publication, now, calendar)
@@ -247,6 +251,8 @@ def range_over(
     settings: Settings, calendar: TradingCalendar, chunks: Sequence[ChunkRange]
 ) -> SnapshotRange:
     """The sessions of these chunks and the warm-up in front of them."""
+    from pipeline.features import catalog
+
     first = min(chunk.first for chunk in chunks)
     last = max(chunk.last for chunk in chunks)
     warm = calendar.back(np.datetime64(first), catalog.warm_up_columns()).astype(object)
@@ -299,9 +305,10 @@ def hold_output(root: Path) -> None:
         raise AlreadyRunning(
             f"another run ({holder}) is writing to {root}", "wait for it, or stop it"
         ) from None
-    handle.truncate(0)
-    handle.write(f"pid {os.getpid()}")
-    handle.flush()
+    with os_errors(path):
+        os.ftruncate(handle.fileno(), 0)
+        # Not through the file's buffer: what a full disk refuses would be tried again at the end.
+        os.write(handle.fileno(), f"pid {os.getpid()}".encode())
     _lock = handle
     with os_errors(root / "logs"):
         logs.configure(root / "logs", config.settings().log_format)

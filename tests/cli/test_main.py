@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import subprocess
+import sys
+from importlib import import_module
+
 import pytest
 
 from pipeline import cli
@@ -27,3 +32,35 @@ def test_an_interrupt_is_one_line(
     monkeypatch.setattr(sim, "run", interrupted)
     assert cli.main(["sim", "serve", "--start", "2024-01-04", "--end", "2024-01-05"]) == 130
     assert capsys.readouterr().err == "g5 sim: interrupted\n"
+
+
+def test_the_list_of_commands_says_what_each_says_itself() -> None:
+    """The help of the command alone loads none of them, so it keeps a copy of their words."""
+    own = argparse.ArgumentParser().add_subparsers()
+    for module, _ in cli._COMMANDS.values():
+        import_module(f"pipeline.cli.{module}").add_parser(own)
+    assert {entry.dest: entry.help for entry in own._choices_actions} == {
+        command: text for command, (_, text) in cli._COMMANDS.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [
+        (["--help"], {"luigi", "numpy", "pyarrow", "requests"}),
+        (["status", "--help"], {"numba", "pandas", "pipeline.features", "pipeline.api.session"}),
+        (["check-chunks", "--help"], {"numba", "pandas", "pipeline.features"}),
+        (["health", "--help"], {"numba", "pandas", "exchange_calendars", "pipeline.features"}),
+    ],
+)
+def test_a_command_does_not_wait_for_what_it_does_not_use(
+    words: list[str], heavy: set[str]
+) -> None:
+    """Each of them takes longer to import than the command takes to answer."""
+    code = (
+        "import sys\nfrom pipeline.cli import main\n"
+        f"try: main({words!r})\nexcept SystemExit: pass\n"
+        f"sys.exit(' '.join(sorted({heavy!r} & sys.modules.keys())) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

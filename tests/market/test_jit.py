@@ -5,9 +5,9 @@ import inspect
 import pkgutil
 
 import pytest
-from numba.core.dispatcher import Dispatcher
 
 import pipeline.features
+from pipeline.market.jit import Kernel
 
 _MODULES = [
     importlib.import_module(f"pipeline.features.{info.name}")
@@ -19,7 +19,7 @@ def _kernels(module):
     return {
         name: value
         for name, value in vars(module).items()
-        if isinstance(value, Dispatcher) and value.py_func.__module__ == module.__name__
+        if isinstance(value, Kernel) and value.py_func.__module__ == module.__name__
     }
 
 
@@ -32,7 +32,7 @@ def test_no_kernel_calls_a_kernel_of_another_module(module):
         foreign = [
             f.py_func.__qualname__
             for f in called
-            if isinstance(f, Dispatcher) and f.py_func.__module__ != module.__name__
+            if isinstance(f, Kernel) and f.py_func.__module__ != module.__name__
         ]
         assert not foreign, f"{kernel.py_func.__qualname__} calls {foreign}"
 

@@ -50,7 +50,7 @@ def test_an_exception_in_the_middle_leaves_the_old_file_and_no_rubbish(tmp_path,
     [
         (errno.ENOSPC, "free some disk space"),
         (errno.EROFS, "read-only"),
-        (errno.EACCES, "the right to write"),
+        (errno.EACCES, "the right to read and write"),
         (errno.EIO, "system log"),
         (errno.ELOOP, "check the path"),
     ],

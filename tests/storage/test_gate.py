@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline import manifest as m
+from pipeline.features import catalog
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.gate import Checks, Verdict, judge_all
-from tests.storage.builders import COLUMNS, SCHEMA, build, clock, documents, january, order, rows
+from pipeline.tasks import planning
+from tests.storage.builders import COLUMNS, build, clock, documents, january, order, rows
 
 MANIFEST = m.Manifest("1.0.0", "2024-06-03T08:00:00Z", "test", COLUMNS)
 KEYS = Checks(keys=True)
@@ -284,10 +287,38 @@ def test_a_file_without_a_date_column_has_no_dates(store):
     assert "missing column 'Date' (Date)" in verdict.lines()
 
 
+def polars_hash(path: Path) -> str:
+    """The contract as its first users read it: name:dtype pairs, the names those of Polars."""
+    pairs = [f"{name}:{dtype}" for name, dtype in pl.read_parquet(path).schema.items()]
+    return hashlib.sha256(";".join(pairs).encode()).hexdigest()[:16]
+
+
 def test_the_hash_is_that_of_the_names_polars_gives(store):
-    """Hashing name:dtype by hand, as readers in other programs do, gives the same."""
-    names = {"date32[day]": "Date", "string": "String", "float": "Float32", "int8": "Int8"}
-    fields = pq.read_schema(store.parquet_path("2020Q1"))
-    text = ";".join(f"{f.name}:{names.get(str(f.type), 'Categorical')}" for f in fields)
-    assert judged(store)["2020Q1"].schema_hash == hashlib.sha256(text.encode()).hexdigest()[:16]
-    assert fields.equals(SCHEMA)
+    """For a chunk, and for all the columns of the catalogue against the shipped manifest."""
+    path = store.parquet_path("2020Q1")
+    assert polars_hash(path) == judged(store)["2020Q1"].schema_hash == MANIFEST.schema_hash
+    pq.write_table(catalog.column_schema().empty_table(), path)
+    assert polars_hash(path) == planning.load_manifest().schema_hash
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t,
+        lambda t: t.set_column(2, "ret_prev_1d", t["ret_prev_1d"].cast(pa.float64())),
+        lambda t: t.set_column(4, "sector", t["sector"].cast(pa.string())),
+        lambda t: t.select([0, 1, 3, 2, 4]),
+        lambda t: t.drop_columns("is_traded"),
+        lambda t: t.append_column("more", t["is_traded"]),
+        lambda t: t.rename_columns(["Date", "Code", "ret_prev_1d", "is_trade", "sector"]),
+    ],
+    ids=["good", "wider", "plain text", "order", "missing", "extra", "renamed"],
+)
+def test_the_verdict_is_that_of_a_comparison_in_polars(store, change):
+    """A chunk differs from the manifest exactly when its Polars hash is not the manifest's."""
+    replace_file(store, change(rows(january(6, 7))))
+    seen = judged(store)["2020Q1"]
+    assert bool(seen.violations) == (
+        polars_hash(store.parquet_path("2020Q1")) != MANIFEST.schema_hash
+    )
+    assert seen.schema_hash == polars_hash(store.parquet_path("2020Q1"))
