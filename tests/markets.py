@@ -106,9 +106,6 @@ SPEC = MarketSpec(seed=7, stocks=60, start=dt.date(2015, 1, 5), end=dt.date(2021
 """A market whose fourth quarter of 2020 has all its warm-up and begins with the day of the system
 failure."""
 
-LONGEST = replace(SPEC, end=dt.date(2022, 6, 30))
-"""The same market with what came later: the reform of 2022-04-04."""
-
 OPTIONS_FROM = dt.date(2019, 1, 4)
 
 
@@ -116,23 +113,12 @@ OPTIONS_FROM = dt.date(2019, 1, 4)
 def simulated(spec: MarketSpec, derivatives_from: dt.date | None = None) -> Tables:
     """The tables of a synthetic market; derivatives only from ``derivatives_from`` on.
 
-    Made once for all test processes, and read in place. What is the beginning of ``LONGEST`` is
-    cut from it: markets that differ only in their end are alike up to the earlier one.
+    Made once for all test processes, and read in place.
     """
-    whole = LONGEST if replace(spec, end=LONGEST.end) == LONGEST else spec
-    name = "-".join(str(value) for value in (*astuple(whole), derivatives_from))
-    folder = once(name, partial(_simulate, whole, derivatives_from))
+    name = "-".join(str(value) for value in (*astuple(spec), derivatives_from))
+    folder = once(name, partial(_simulate, spec, derivatives_from))
     found = {path.stem: feather.read_table(path) for path in folder.iterdir()}
-    tables = Tables({source: found[source] for source in COLUMNS}, found[CALENDAR])
-    if whole == spec:
-        return tables
-    ahead = pc.less_equal(tables.calendar["Date"], pa.scalar(_calendar_end(spec), pa.date32()))
-    return replace(tables.until(spec.end), calendar=tables.calendar.filter(ahead))
-
-
-def _calendar_end(spec: MarketSpec) -> dt.date:
-    """The calendar is published ahead."""
-    return dt.date(spec.end.year + 2, 12, 31)
+    return Tables({source: found[source] for source in COLUMNS}, found[CALENDAR])
 
 
 def _simulate(spec: MarketSpec, derivatives_from: dt.date | None, folder: Path) -> None:
@@ -140,7 +126,7 @@ def _simulate(spec: MarketSpec, derivatives_from: dt.date | None, folder: Path) 
     for source in (*COLUMNS, CALENDAR):
         late = source in {"futures", "index_option"} and derivatives_from is not None
         first = derivatives_from if late else spec.start
-        last = _calendar_end(spec) if source == CALENDAR else spec.end
+        last = dt.date(spec.end.year + 2, 12, 31) if source == CALENDAR else spec.end
         rows = exchange.table(SIMULATED_NAME.get(source, source), first, last)
         table = as_snapshot(rows, source).combine_chunks()
         path = folder / f"{source}.arrow"

@@ -6,6 +6,7 @@ happens to the code: a split, a halt, a listing, a return to the list, a change 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,9 +17,9 @@ import pytest
 
 from pipeline.features import catalog
 from pipeline.features.transforms import HISTORY, transforms_of
+from pipeline.simulator import MarketSpec
 
 from .markets import (
-    LONGEST,
     OPTIONS_FROM,
     SPEC,
     Chunk,
@@ -123,7 +124,8 @@ def quarter_of_the_failure() -> Case:
 
 def half_year_of_the_reorganisation() -> Case:
     """2022, January to June: every code changes its segment on 2022-04-04, few their tier."""
-    tables = simulated(LONGEST, OPTIONS_FROM)
+    spec = MarketSpec(seed=3, stocks=60, start=dt.date(2016, 9, 1), end=dt.date(2022, 6, 30))
+    tables = simulated(spec, dt.date(2020, 7, 1))
     return Case(tables, build(tables, "2022-01-01", "2022-06-30"))
 
 
