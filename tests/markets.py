@@ -106,6 +106,9 @@ SPEC = MarketSpec(seed=7, stocks=60, start=dt.date(2015, 1, 5), end=dt.date(2021
 """A market whose fourth quarter of 2020 has all its warm-up and begins with the day of the system
 failure."""
 
+LONGEST = replace(SPEC, end=dt.date(2021, 6, 30))
+"""The same market with what came in the same year: then the year up to its end has its warm-up."""
+
 OPTIONS_FROM = dt.date(2019, 1, 4)
 
 
@@ -113,12 +116,16 @@ OPTIONS_FROM = dt.date(2019, 1, 4)
 def simulated(spec: MarketSpec, derivatives_from: dt.date | None = None) -> Tables:
     """The tables of a synthetic market; derivatives only from ``derivatives_from`` on.
 
-    Made once for all test processes, and read in place.
+    Made once for all test processes, and read in place. What is the beginning of ``LONGEST`` is
+    cut from it: markets that differ only in their end are alike up to the earlier one, and the
+    calendar is published for whole years.
     """
-    name = "-".join(str(value) for value in (*astuple(spec), derivatives_from))
-    folder = once(name, partial(_simulate, spec, derivatives_from))
+    whole = LONGEST if replace(spec, end=LONGEST.end) == LONGEST else spec
+    name = "-".join(str(value) for value in (*astuple(whole), derivatives_from))
+    folder = once(name, partial(_simulate, whole, derivatives_from))
     found = {path.stem: feather.read_table(path) for path in folder.iterdir()}
-    return Tables({source: found[source] for source in COLUMNS}, found[CALENDAR])
+    tables = Tables({source: found[source] for source in COLUMNS}, found[CALENDAR])
+    return tables if whole == spec else tables.until(spec.end)
 
 
 def _simulate(spec: MarketSpec, derivatives_from: dt.date | None, folder: Path) -> None:

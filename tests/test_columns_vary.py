@@ -18,16 +18,16 @@ import pytest
 from pipeline.features import catalog
 from pipeline.market.codes import is_ordinary_share
 
-from .markets import BAR_FIELDS, OPTIONS_FROM, SPEC, Tables, build, simulated
+from .markets import BAR_FIELDS, LONGEST, OPTIONS_FROM, Tables, build, simulated
 
-FIRST, LAST = "2020-02-03", "2021-01-29"
-BUSY = (dt.date(2020, 9, 1), dt.date(2020, 9, 30))
+FIRST, LAST = "2020-07-01", "2021-06-30"
+BUSY = (dt.date(2021, 2, 1), dt.date(2021, 2, 26))
 TWINS = 0.9999
 
 
 @pytest.fixture(scope="module")
 def year() -> pa.Table:
-    return build(busier(simulated(SPEC, OPTIONS_FROM)), FIRST, LAST, threads=2).rows(2)
+    return build(busier(simulated(LONGEST, OPTIONS_FROM)), FIRST, LAST, threads=2).rows(2)
 
 
 def busier(tables: Tables) -> Tables:
@@ -100,17 +100,17 @@ def notices(codes: np.ndarray) -> list[dict[str, object]]:
             "PubDate": BUSY[0],
             "PubTime": "09:00",
             "Code": code,
-            "RefNo": f"202009010000{number:03}",
-            "CARefNo": f"202009010000{number:03}",
+            "RefNo": f"202102010000{number:03}",
+            "CARefNo": f"202102010000{number:03}",
             "StatCode": "1",
             "BoardDate": BUSY[0],
-            "IFCode": "1",
+            "IFCode": "2",
             "FRCode": "2",
-            "IFTerm": "2020-09",
+            "IFTerm": "2021-03",
             "DivRate": 1.0 + number,
-            "RecDate": dt.date(2020, 9, 30),
-            "ExDate": dt.date(2020, 9, 29),
-            "ActRecDate": dt.date(2020, 9, 30),
+            "RecDate": dt.date(2021, 3, 31),
+            "ExDate": dt.date(2021, 3, 30),
+            "ActRecDate": dt.date(2021, 3, 31),
         }
         for number, code in enumerate(codes)
     ]
