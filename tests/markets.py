@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import astuple, dataclass, replace
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.feather as feather
 
 from pipeline.api.decode import Decoder
 from pipeline.api.endpoints import endpoint_of
@@ -31,6 +33,7 @@ from pipeline.market.data import Market
 from pipeline.market.sessions import TradingCalendar
 from pipeline.simulator import Market as Exchange
 from pipeline.simulator import MarketSpec
+from tests.shared import once
 
 Day = str | dt.date | np.datetime64
 
@@ -103,21 +106,38 @@ SPEC = MarketSpec(seed=7, stocks=60, start=dt.date(2015, 1, 5), end=dt.date(2021
 """A market whose fourth quarter of 2020 has all its warm-up and begins with the day of the system
 failure."""
 
+LONGEST = replace(SPEC, end=dt.date(2021, 6, 30))
+"""The same market with what came in the same year: then the year up to its end has its warm-up."""
+
 OPTIONS_FROM = dt.date(2019, 1, 4)
 
 
 @lru_cache(maxsize=2)
 def simulated(spec: MarketSpec, derivatives_from: dt.date | None = None) -> Tables:
-    """The tables of a synthetic market; derivatives only from ``derivatives_from`` on."""
-    exchange = Exchange(spec)
+    """The tables of a synthetic market; derivatives only from ``derivatives_from`` on.
 
-    def table(source: str) -> pa.Table:
+    Made once for all test processes, and read in place. What is the beginning of ``LONGEST`` is
+    cut from it: markets that differ only in their end are alike up to the earlier one, and the
+    calendar is published for whole years.
+    """
+    whole = LONGEST if replace(spec, end=LONGEST.end) == LONGEST else spec
+    name = "-".join(str(value) for value in (*astuple(whole), derivatives_from))
+    folder = once(name, partial(_simulate, whole, derivatives_from))
+    found = {path.stem: feather.read_table(path) for path in folder.iterdir()}
+    tables = Tables({source: found[source] for source in COLUMNS}, found[CALENDAR])
+    return tables if whole == spec else tables.until(spec.end)
+
+
+def _simulate(spec: MarketSpec, derivatives_from: dt.date | None, folder: Path) -> None:
+    exchange = Exchange(spec)
+    for source in (*COLUMNS, CALENDAR):
         late = source in {"futures", "index_option"} and derivatives_from is not None
         first = derivatives_from if late else spec.start
         last = dt.date(spec.end.year + 2, 12, 31) if source == CALENDAR else spec.end
-        return as_snapshot(exchange.table(SIMULATED_NAME.get(source, source), first, last), source)
-
-    return Tables({source: table(source) for source in COLUMNS}, table(CALENDAR))
+        rows = exchange.table(SIMULATED_NAME.get(source, source), first, last)
+        table = as_snapshot(rows, source).combine_chunks()
+        path = folder / f"{source}.arrow"
+        feather.write_feather(table, path, "uncompressed", chunksize=max(table.num_rows, 1))
 
 
 def as_snapshot(table: pa.Table, source: str) -> pa.Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from functools import cache
 
 import numpy as np
@@ -10,14 +9,12 @@ import pyarrow as pa
 import pytest
 
 from pipeline.features.labels import LABELS
-from pipeline.simulator import MarketSpec
 
 from .label_tables import label_table, members, outcomes
-from .markets import Tables, accident_codes, simulated, with_accidents
+from .markets import OPTIONS_FROM, SPEC, Tables, accident_codes, simulated, with_accidents
 from .reference.labels import LABELS as REFERENCE
 from .reference.market import ReferenceMarket
 
-SPEC = MarketSpec(seed=7, stocks=60, start=dt.date(2018, 1, 4), end=dt.date(2021, 1, 29))
 FIRST, LAST = "2020-09-15", "2020-12-30"
 PER_KIND = 36
 
@@ -25,7 +22,7 @@ PER_KIND = 36
 @cache
 def market() -> Tables:
     """The market, whose data end on 2021-01-29: 19 sessions after the last row."""
-    return with_accidents(simulated(SPEC), "2020-10-01")
+    return with_accidents(simulated(SPEC, OPTIONS_FROM), "2020-10-01")
 
 
 def reference() -> ReferenceMarket:
@@ -61,7 +58,10 @@ def places(table: pa.Table) -> dict[str, np.ndarray]:
         "the end": dates >= end,
         "delisting": before(gone),
         "split": before([(row.Code, np.datetime64(row.Date)) for row in splits.itertuples()]),
-        **{code: codes == code for code in accident_codes(simulated(SPEC), "2020-10-01")},
+        **{
+            code: codes == code
+            for code in accident_codes(simulated(SPEC, OPTIONS_FROM), "2020-10-01")
+        },
     }
     return {kind: rng.permutation(np.flatnonzero(at))[:PER_KIND] for kind, at in found.items()}
 

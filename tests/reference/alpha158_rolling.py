@@ -131,17 +131,17 @@ def corr_ret_volchg(s: History, w: int) -> Value:
 
 
 def up_day_share(s: History, w: int) -> Value:
-    changes = complete(window(after(s.p, change), w))
+    changes = complete(after(window(s.p, w + 1), change)[1:])
     return None if changes is None else sum(d > 0 for d in changes) / w
 
 
 def down_day_share(s: History, w: int) -> Value:
-    changes = complete(window(after(s.p, change), w))
+    changes = complete(after(window(s.p, w + 1), change)[1:])
     return None if changes is None else sum(d < 0 for d in changes) / w
 
 
 def gain_share(s: History, w: int) -> Value:
-    return share_of_rises(complete(window(after(s.p, change), w)))
+    return share_of_rises(complete(after(window(s.p, w + 1), change)[1:]))
 
 
 def share_of_rises(changes: list[float] | None) -> Value:
@@ -173,7 +173,7 @@ def absret_volume_cv(s: History, w: int) -> Value:
 def volume_gain_share(s: History, w: int) -> Value:
     if back(s.p, 0) is None:
         return None
-    return share_of_rises(complete(window(after(s.vol, lambda new, old: new - old), w)))
+    return share_of_rises(complete(after(window(s.vol, w + 1), lambda new, old: new - old)[1:]))
 
 
 QUANTITIES: dict[str, Callable[[History, int], Value]] = {

@@ -57,5 +57,5 @@ def return_over(closes: Values, k: int) -> Value:
 
 def realized_vol(closes: Values, ago: int = 0) -> Value:
     """Annualised deviation of twenty log returns that end at T-ago."""
-    g = complete(window(after(closes, log_return), 20, ago))
+    g = complete(after(window(closes, 21, ago), log_return)[1:])
     return None if g is None else YEAR**0.5 * std(g)

@@ -35,6 +35,8 @@ FEW_SOURCES = {
     "UNAVAILABLE_SOURCES": "indices,investor_types,dividend,earnings_date,margin_interest,"
     "margin_alert,short_ratio,short_sale,breakdown,futures,index_option"
 }
+#: Where it matters what tasks do and not in which process, runs of one worker do them in their own.
+ONE_PROCESS = {"LUIGI_CONFIG_PATH": str(Path(__file__).with_name("one_process.cfg"))}
 NOBODY = "http://127.0.0.1:9/v2"  # a base URL of this machine where nobody answers
 NOW = "2024-06-29T09:00"
 

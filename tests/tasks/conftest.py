@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
-from tests.tasks.commands import FEW_SOURCES, PROJECT, Ended, Home, simulator
+from tests.shared import once
+from tests.tasks.commands import EVERYTHING, FEW_SOURCES, PROJECT, Ended, Home, simulator
 
 MARKET = ("--stocks", "12", "--start", "2024-01-04", "--end", "2024-06-28")
 RANGE = ("--start", "2024-03-01", "--end", "2024-04-12")
@@ -25,9 +29,23 @@ def first_run(api: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home,
 
     It runs in the project's folder, so its ``luigi.cfg`` is in force; the others run elsewhere
     and have to do without. Builds of all sources are in the tests of the demo and the documents.
+    It is made once for all test processes; each has its own copy, and its own simulator of the
+    same market, because tests look at locks and count requests.
     """
-    home = Home(tmp_path_factory.mktemp("built") / "output", api, PROJECT, dict(FEW_SOURCES))
-    return home, home.run("BuildAll", *RANGE, "--workers", "2")
+
+    def home(folder: Path) -> Home:
+        return Home(folder / "output", api, PROJECT, dict(FEW_SOURCES))
+
+    def make(folder: Path) -> None:
+        ended = home(folder).run("BuildAll", *RANGE, "--workers", "2")
+        (folder / "ended.json").write_text(json.dumps(asdict(ended)))
+
+    folder = once("built", make)
+    ended = Ended(**json.loads((folder / "ended.json").read_text()))
+    if ended.code != 0:
+        return home(folder), ended
+    own = home(folder).copy(tmp_path_factory.mktemp("built") / "output", *EVERYTHING)
+    return replace(own, folder=PROJECT), ended
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,16 @@ import pytest
 from pipeline.api.endpoints import endpoint_of
 from pipeline.features import catalog
 from pipeline.manifest import columns_of, schema_hash
-from tests.tasks.commands import FEW_SOURCES, NOBODY, Home
+from tests.tasks.commands import FEW_SOURCES, NOBODY, ONE_PROCESS, Home
 from tests.tasks.conftest import RANGE
 
 DAYS = ("--start", "2024-03-14", "--end", "2024-04-03")
+
+
+@pytest.fixture(scope="module")
+def built(built: Home) -> Home:
+    """Tasks share the process of their run: here it matters what they do."""
+    return built.having(**ONE_PROCESS)
 
 
 def test_a_built_range_passes(built: Home) -> None:

@@ -7,9 +7,16 @@ import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
-from tests.tasks.commands import EVERYTHING, Home, rewrite
+from tests.tasks.commands import EVERYTHING, ONE_PROCESS, Home, rewrite
 from tests.tasks.test_steps import edit
+
+
+@pytest.fixture(scope="module")
+def built(built: Home) -> Home:
+    """Tasks share the process of their run: here it matters what they do."""
+    return built.having(**ONE_PROCESS)
 
 
 def report(home: Home) -> dict[str, object]:

@@ -14,12 +14,18 @@ from pipeline.features.labels import LABELS, label_schema
 from pipeline.manifest import columns_of, labels_among
 from pipeline.storage import documents
 from pipeline.storage.labels import LabelStore
-from tests.tasks.commands import EVERYTHING, FEW_SOURCES, Home, asked, rewrite
+from tests.tasks.commands import EVERYTHING, FEW_SOURCES, ONE_PROCESS, Home, asked, rewrite
 from tests.tasks.conftest import RANGE
 from tests.tasks.test_steps import edit
 
 WITHOUT_LABELS = tuple(part for part in EVERYTHING if part != "labels")
 VIEW = "ml_dataset_latest_with_labels.parquet"
+
+
+@pytest.fixture(scope="module")
+def built(built: Home) -> Home:
+    """Tasks share the process of their run: here it matters what they do."""
+    return built.having(**ONE_PROCESS)
 
 
 def label_table(home: Home) -> pa.Table:

@@ -13,7 +13,7 @@ import pytest
 from pipeline.errors import MissingData, UsageError
 from pipeline.simulator.app import DEFAULT_API_KEY
 from pipeline.tasks.overview import Plan, action_of, plan_of
-from tests.tasks.commands import EVERYTHING, FEW_SOURCES, NOW, Home, asked, rewrite
+from tests.tasks.commands import EVERYTHING, FEW_SOURCES, NOW, ONE_PROCESS, Home, asked, rewrite
 from tests.tasks.conftest import RANGE
 from tests.tasks.vendor import settings_at
 
@@ -21,6 +21,12 @@ START, END = (dt.date.fromisoformat(text) for text in RANGE[1::2])
 Planner = Callable[..., Plan]
 # A task each: the run is quicker without, and what is left has each kind of query.
 UNNEEDED = "indices,dividend,earnings_date,margin_alert,short_ratio,short_sale,breakdown,futures"
+
+
+@pytest.fixture(scope="module")
+def built(built: Home) -> Home:
+    """Tasks share the process of their run: here it matters what they do."""
+    return built.having(**ONE_PROCESS)
 
 
 def tree(root: Path) -> dict[str, tuple[int, int]]:

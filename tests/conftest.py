@@ -1,0 +1,50 @@
+"""What all tests share, and the order in which files begin."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.shared import share_in
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One folder for all processes of this run, removed by pytest some runs later."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if base.name.startswith("popen-") else base) / "shared"
+    shared.mkdir(exist_ok=True)
+    share_in(shared)
+
+
+#: What takes longest begins first, so that no core is idle at the end. The kernels are compiled
+#: while the first file runs; the files beside it need none, or hardly any.
+LONGEST = (
+    "tests/test_point_in_time.py",
+    "tests/simulator/test_official_client.py",
+    "tests/tasks/test_fetching.py",
+    "tests/tasks/test_fetching_simulator.py",
+    "tests/tasks/test_fetching_killed.py",
+    "tests/test_against_reference.py",
+    "tests/test_documents.py",
+    "tests/tasks/test_interrupted.py",
+    "tests/features/test_audit.py",
+    "tests/tasks/test_operating.py",
+    "tests/test_publication_delay.py",
+    "tests/tasks/test_labels.py",
+    "tests/test_labels_against_reference.py",
+    "tests/test_columns_vary.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, then those with slow tests, then all others.
+
+    pytest-xdist keeps this order only with ``--no-loadscope-reorder``.
+    """
+    slow = {of_file(item) for item in items if item.get_closest_marker("slow")}
+    place = {name: at for at, name in enumerate((*LONGEST, *sorted(slow - set(LONGEST))))}
+    items.sort(key=lambda item: place.get(of_file(item), len(place)))
+
+
+def of_file(item: pytest.Item) -> str:
+    return item.nodeid.split("::")[0]
