@@ -27,7 +27,13 @@ import numpy as np
 
 from pipeline.api.endpoints import Endpoint
 from pipeline.api.plans import window
-from pipeline.errors import AlreadyRunning, MissingData, PipelineError, UsageError
+from pipeline.errors import (
+    AlreadyRunning,
+    MissingData,
+    PipelineError,
+    StorageError,
+    UsageError,
+)
 from pipeline.features import catalog
 from pipeline.manifest import Manifest, check, columns_of, from_json
 from pipeline.market.asof import last_published_session
@@ -299,9 +305,13 @@ def hold_output(root: Path) -> None:
         raise AlreadyRunning(
             f"another run ({holder}) is writing to {root}", "wait for it, or stop it"
         ) from None
-    handle.truncate(0)
-    handle.write(f"pid {os.getpid()}")
-    handle.flush()
+    try:
+        with os_errors(path):
+            os.ftruncate(handle.fileno(), 0)
+            os.write(handle.fileno(), f"pid {os.getpid()}".encode())
+    except StorageError:
+        handle.close()
+        raise
     _lock = handle
     with os_errors(root / "logs"):
         logs.configure(root / "logs", config.settings().log_format)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -16,6 +17,7 @@ from tests.crash.trials import TRIALS, Verdict, run_trial
 def main() -> int:
     """Run the trials; the exit code."""
     args = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # and clean up
     with tempfile.TemporaryDirectory(prefix="g5-crash-", dir=args.work) as work:
         folder = Path(work)
         began = time.monotonic()

@@ -148,7 +148,7 @@ def double_start(scene: Scene, folder: Path, rng: random.Random) -> Verdict:
         allowed = {(0, 0), (0, _BUSY), (_BUSY, 0)} | ({(-signal.SIGKILL, 0)} if killed else set())
         if codes not in allowed:
             verdict.broken.append(f"exit codes {codes}: {err[-300:]} {second.told[-2:]}")
-        if second.code == _BUSY and "another run (pid" not in " ".join(second.told):
+        if second.code == _BUSY and "another run (" not in " ".join(second.told):
             verdict.broken.append(f"refused without a reason: {second.told[-2:]}")
         _none_left(first.pid, verdict)
         _finish(home, scene, verdict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import signal
 import sys
 import tempfile
 import time
@@ -16,6 +17,7 @@ from tests.replay.verdict import judge
 def main() -> int:
     """Replay, build, compare; the exit code."""
     args = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # and clean up
     exchange = Exchange(
         args.stocks,
         args.first - dt.timedelta(days=args.history_days),
