@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.crash.scenes import Scene, scenes
+from tests.crash.scenes import NAMES, Scene, scenes
 from tests.crash.trials import TRIALS, Verdict, run_trial
 
 
@@ -21,7 +21,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="g5-crash-", dir=args.work) as work:
         folder = Path(work)
         began = time.monotonic()
-        with scenes(folder) as made:
+        with scenes(folder, args.scene or NAMES) as made:
             print(f"seed {args.seed}; {len(made)} scenes prepared in "
                   f"{time.monotonic() - began:.0f} s")  # fmt: skip
             for scene in made:
@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="of the moments and places")
     parser.add_argument("--only", metavar="KIND:N",
                         help=f"one trial again; kinds: {', '.join(TRIALS)}")  # fmt: skip
+    parser.add_argument("--scene", action="append", choices=NAMES,
+                        help="only trials that begin so, repeatable (default: all)")  # fmt: skip
     parser.add_argument("--work", type=Path, help="where the roots are made (default: /tmp)")
     return parser
 

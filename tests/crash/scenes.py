@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +12,15 @@ from pathlib import Path
 from tests.crash.result import Result, result_of
 from tests.tasks.commands import EVERYTHING, FEW_SOURCES, PROJECT, Home, simulator
 
+NAMES = ("no cache", "no chunks", "rebuild", "growing")
+PATIENCE_S = 1200.0
 STRIKES = Path(__file__).with_name("failing")
 _MARKET = ("--stocks", "8", "--start", "2024-01-04", "--end", "2024-06-28")
 #: Statements are asked for by day, over years: too long for an empty cache in every fourth trial.
 _SOURCES = {name: f"{sources},fin_summary" for name, sources in FEW_SOURCES.items()}
-#: Over the end of a quarter; the day that a running quarter then grows by.
-_FIRST, _LAST, _GROWN = "2024-03-21", "2024-04-03", "2024-04-04"
+#: Over the end of a quarter, as of the next morning; the day that a running quarter then grows by.
+_FIRST, _LAST, _NOW = "2024-03-21", "2024-04-03", "2024-04-04T08:00"
+_GROWN, _LATER = "2024-04-04", "2024-04-05T08:00"
 
 
 @dataclass(frozen=True)
@@ -82,20 +85,20 @@ def scene(
     parts: Sequence[str],
     words: Sequence[str],
     again: Sequence[str],
+    expected: Result | None,
     folder: Path,
-    expected: Result | None = None,
 ) -> Scene:
     """A scene, once its run went undisturbed: measured, and with its own result.
 
     Args:
+        expected: where it is known already, the undisturbed run must come to it too.
         folder: a new one, for that run.
-        expected: known already; the undisturbed run must come to it too.
     """
     blank = Scene(name, home, tuple(parts), tuple(words), tuple(again), None, 0, "", 0)  # type: ignore[arg-type]
     trial = blank.begin(folder)
     before = used(trial.root)
     began = time.monotonic()
-    ended = striking(trial).run(*words)
+    ended = striking(trial).run(*words, patience_s=PATIENCE_S)
     seconds = time.monotonic() - began
     assert ended.code == 0, (name, ended.told)
     result = result_of(trial)
@@ -107,28 +110,32 @@ def scene(
 
 
 @contextmanager
-def scenes(folder: Path, patience_s: float = 900) -> Iterator[list[Scene]]:
-    """All scenes, on a small market of their own; its server runs as long as the block.
+def scenes(folder: Path, names: Collection[str] = NAMES) -> Iterator[list[Scene]]:
+    """The scenes of these names, on a small market of their own, whose server runs meanwhile.
 
     The first build compiles the kernels, which takes a minute or more.
     """
     with simulator(*_MARKET) as url:
-        built = Home(folder / "built/output", url, PROJECT, dict(_SOURCES))
+        built = Home(folder / "built/output", url, PROJECT, {**_SOURCES, "G5_NOW": _NOW})
         days = ("--start", _FIRST, "--end", _LAST, "--workers", "2")
-        grown = ("--start", _FIRST, "--end", _GROWN, "--workers", "2")
-        first = built.run("BuildAll", *days, patience_s=patience_s)
+        first = built.run("BuildAll", *days, patience_s=PATIENCE_S)
         assert first.code == 0, first.told
         expected = result_of(built)
-        build, force = ("BuildAll", *days), ("BuildAll", *days, "--force")
-        later = built.having(G5_NOW=f"{_GROWN}T18:00")
-        made = [
-            scene("no cache", built, (), build, build, folder / "1", expected),
-            scene("no chunks", built, ("cache",), build, build, folder / "2", expected),
-            scene("rebuild", built, EVERYTHING, force, build, folder / "3", expected),
-            scene("growing", later, EVERYTHING, ("BuildAll", *grown), ("BuildAll", *grown),
-                  folder / "4"),
-        ]  # fmt: skip
-        yield made
+        build = ("BuildAll", *days)
+        grow = ("BuildAll", "--start", _FIRST, "--end", _GROWN, "--workers", "2")
+        later = built.having(G5_NOW=_LATER)
+        # Root, parts of it, disturbed run, plain run after it, what comes out if that is known.
+        recipes = {
+            "no cache": (built, (), build, build, expected),
+            "no chunks": (built, ("cache",), build, build, expected),
+            "rebuild": (built, EVERYTHING, (*build, "--force"), build, expected),
+            "growing": (later, EVERYTHING, grow, grow, None),
+        }
+        yield [
+            scene(name, *recipes[name], folder=folder / f"scene-{number}")
+            for number, name in enumerate(NAMES)
+            if name in names
+        ]
 
 
 def used(root: Path) -> int:

@@ -18,11 +18,10 @@ import psutil
 from pipeline.errors import PipelineError
 from tests.crash.reader import Reader
 from tests.crash.result import result_of
-from tests.crash.scenes import Scene, striking
+from tests.crash.scenes import PATIENCE_S, Scene, striking
 from tests.tasks.commands import Ended, Home, assert_gone
 
 _BUSY = 10
-_PATIENCE_S = 600.0
 _ENOUGH = 64 << 20  # bytes of a disk that is not full
 
 
@@ -74,7 +73,7 @@ def kill(scene: Scene, folder: Path, rng: random.Random) -> Verdict:
                 with suppress(subprocess.TimeoutExpired):
                     run.wait(moment)
                 _kill(run, group)
-            _, err = run.communicate(timeout=_PATIENCE_S)
+            _, err = run.communicate(timeout=PATIENCE_S)
             verdict.hit = run.returncode == -signal.SIGKILL
             if run.returncode not in (0, -signal.SIGKILL):
                 verdict.broken.append(f"exit code {run.returncode}: {err[-500:]}")
@@ -103,7 +102,7 @@ def full_disk(scene: Scene, folder: Path, rng: random.Random) -> Verdict:
         _resize(root, _occupied(root) + room)
         verdict = Verdict(f"{room:,} bytes free of {scene.growth:,} needed")
         with Reader(root).reading() as reader:
-            ended = home.run(*scene.words, patience_s=_PATIENCE_S)
+            ended = home.run(*scene.words, patience_s=PATIENCE_S)
             _judge_error(ended, verdict, ("No space left", "disk space"))
             _resize(root, _occupied(root) + _ENOUGH)
             _finish(home, scene, verdict)
@@ -140,8 +139,8 @@ def double_start(scene: Scene, folder: Path, rng: random.Random) -> Verdict:
                 verdict.what += f", first killed after {death:.2f} s"
                 second = _waiting(home, scene, first, began + death)
             else:
-                second = home.run(*scene.again, patience_s=_PATIENCE_S)
-            _, err = first.communicate(timeout=_PATIENCE_S)
+                second = home.run(*scene.again, patience_s=PATIENCE_S)
+            _, err = first.communicate(timeout=PATIENCE_S)
         codes = (first.returncode, second.code)
         verdict.hit = _BUSY in codes or (killed and first.returncode == -signal.SIGKILL)
         # Whoever came to the lock first holds it; the other is refused, or came too late.
@@ -181,7 +180,7 @@ def _failing(scene: Scene, folder: Path, fault: str) -> Verdict:
     home = scene.begin(folder)
     verdict = Verdict(fault)
     with Reader(home.root).reading() as reader:
-        ended = striking(home, fault).run(*scene.words, patience_s=_PATIENCE_S)
+        ended = striking(home, fault).run(*scene.words, patience_s=PATIENCE_S)
         _judge_error(ended, verdict, ("No space left", "Input/output error", "File too large"))
         _finish(home, scene, verdict)
     verdict.half.extend(reader.found)
@@ -200,7 +199,7 @@ def _judge_error(ended: Ended, verdict: Verdict, reasons: tuple[str, ...]) -> No
 
 def _finish(home: Home, scene: Scene, verdict: Verdict) -> None:
     """The plain run, and its result against that of the undisturbed one."""
-    ended = home.run(*scene.again, patience_s=_PATIENCE_S)
+    ended = home.run(*scene.again, patience_s=PATIENCE_S)
     if ended.code:
         verdict.lost.append(f"the next run ended with {ended.code}: {ended.told[-3:]}")
         return
@@ -220,7 +219,7 @@ def _waiting(home: Home, scene: Scene, first: subprocess.Popen[str], death: floa
                 run.wait(max(death - time.monotonic(), 0))
             if time.monotonic() >= death and first.poll() is None and killer.is_running():
                 _kill(first, group=True)
-            out, err = run.communicate(timeout=_PATIENCE_S)
+            out, err = run.communicate(timeout=PATIENCE_S)
         ended = Ended(run.returncode, out, err.splitlines())
     return ended
 
