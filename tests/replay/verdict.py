@@ -46,8 +46,9 @@ class Verdict:
         """For people: each correction that shows, then the totals."""
         for correction, cells in self.corrections.items():
             yield f"correction {correction}: may explain {cells:,} cells"
+        without = set(self.unexplained)
         for name, table in (("dataset", self.dataset), ("labels", self.labels)):
-            unexplained = [cell for cell in table.differing if cell in set(self.unexplained)]
+            unexplained = [cell for cell in table.differing if cell in without]
             yield (
                 f"{name}: {len(self.chunks)} chunks, {table.rows:,} rows in both, "
                 f"{len(table.only)} in one, {table.cells:,} cells, {len(table.differing):,} "
