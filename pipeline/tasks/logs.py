@@ -136,7 +136,7 @@ def _shared_file(**options: Any) -> logging.Handler:
     """
     from concurrent_log_handler import ConcurrentRotatingFileHandler
 
-    class Handler(ConcurrentRotatingFileHandler):  # type: ignore[misc]
+    class Handler(ConcurrentRotatingFileHandler):
         told = False
 
         def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
