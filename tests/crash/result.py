@@ -10,8 +10,12 @@ from pipeline.storage.labels import LabelStore
 from pipeline.storage.merged import Source, dataset_hash
 from tests.tasks.commands import Home, sha
 
-#: Of the metadata of a chunk: when, by which run, and what stood there before.
-_OF_THE_RUN = ("build_id", "generated_at", "warnings", "last_good")
+#: Of the metadata of a chunk: what is in it. The rest says when, how and from what it was made: a
+#: build that went on from an earlier one says other things there than one of all rows at once.
+_CONTENT = (
+    *("chunk_id", "origin", "output_start", "output_end", "rows", "columns", "dtypes"),
+    *("feature_schema_hash", "feature_schema_version", "dataset_hash", "null_rates", "unavailable"),
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Result:
     Attributes:
         dataset: sha256 of the merged file, and the hash its metadata name.
         chunks: sha256 of the Parquet file of every chunk.
-        metadata: of every chunk.
+        metadata: of every chunk, as far as they say what is in it.
         labels: sha256 of every label file.
     """
 
@@ -63,7 +67,7 @@ def result_of(home: Home) -> Result:
     return Result(
         (sha(dataset.path), content),
         {chunk: status["parquet_sha256"] for chunk, status in statuses.items()},
-        {chunk: _lasting(document) for chunk, document in metadata.items()},
+        {chunk: {n: found[n] for n in _CONTENT} for chunk, found in metadata.items()},
         _labels(home),
     )
 
@@ -76,7 +80,3 @@ def _labels(home: Home) -> dict[str, str]:
         path = store.part_path(part["chunk_id"])
         assert sha(path) == part["parquet_sha256"], f"{path.name}: other bytes than the document's"
     return {part["chunk_id"]: part["parquet_sha256"] for part in document["parts"]}
-
-
-def _lasting(metadata: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in metadata.items() if name not in _OF_THE_RUN}
