@@ -57,6 +57,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="what the clock says, ISO 8601, Tokyo unless it has an offset"
         " (default: 08:00 on the day after --end)",
     )
+    serve.add_argument(
+        "--corrections",
+        type=float,
+        default=0.0,
+        metavar="RATE",
+        help="share of bars, listings and margin balances that are wrong until they are corrected"
+        " days later (default 0)",
+    )
     serve.add_argument("--latency-ms", type=float, default=0.0, help="wait before each answer")
     serve.add_argument("--page-bytes", type=int, default=PAGE_BYTES, help="size of a page")
     serve.add_argument("--threads", type=int, default=DEFAULT_THREADS, help="answers at once")
@@ -184,6 +192,7 @@ def _options(args: argparse.Namespace) -> AppOptions:
             url_seconds=args.bulk_url_seconds,
             single_use=not args.bulk_url_reusable,
         ),
+        corrections=args.corrections,
         faults=tuple(parse_fault(text, args.fault_seed) for text in args.fault),
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
 from pipeline.simulator.bulk import FILES, GET_PATH, LIST_PATH, Bulk, BulkOptions
+from pipeline.simulator.corrections import Corrections
 from pipeline.simulator.cursor import (
     CURSOR,
     CURSOR_PATHS,
@@ -77,6 +78,7 @@ class AppOptions:
         clock_scale: rate limits and the expiry of URLs run this many times as fast.
         bulk: how files are served.
         faults: in force from the start.
+        corrections: share of bars, listings and margin balances that are wrong at first.
     """
 
     plan: str = "premium"
@@ -89,6 +91,7 @@ class AppOptions:
     clock_scale: float = 1.0
     bulk: BulkOptions = field(default_factory=BulkOptions)
     faults: tuple[Fault, ...] = ()
+    corrections: float = 0.0
 
 
 class SimulatorApp:
@@ -108,7 +111,8 @@ class SimulatorApp:
         clock = ScaledClock(options.clock_scale)
         self.faults = Faults(options.faults)
         self.stats = Stats()
-        self._viewer = Viewer(market, plan, now)
+        corrections = Corrections(options.corrections, market.spec.seed)
+        self._viewer = Viewer(market, plan, now, corrections)
         self._options = options
         self._limiter = RateLimiter(options.limits, plan.name, clock)
         self._bulk = Bulk(self._viewer, options.bulk, clock)
@@ -239,7 +243,7 @@ class SimulatorApp:
         ]
 
     def _rows(self, endpoint: Endpoint, query: Query, viewer: Viewer) -> list[bytes]:
-        columns = endpoint.rows(viewer.market, viewer.scope(endpoint, query))
+        columns = viewer.rows(endpoint, viewer.scope(endpoint, query))
         return render_rows(columns, sent_fields(endpoint, viewer))
 
     def _next_cursor(self, endpoint: Endpoint, query: Query) -> str | None:

@@ -201,7 +201,7 @@ class FileCatalog:
         else:
             scope = viewer.scope(endpoint, Query(first=first, last=last))
         # Files are written in the evening, whatever the plan.
-        return endpoint.rows(viewer.market, replace(scope, real_time=False))
+        return viewer.rows(endpoint, replace(scope, real_time=False))
 
 
 def _is_adjusted(name: str) -> bool:

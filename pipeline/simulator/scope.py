@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.simulator.corrections import Corrections
 from pipeline.simulator.endpoints import Endpoint, Scope
 from pipeline.simulator.plans import PLANS
 from pipeline.simulator.publication import AFTER_CLOSE, tokyo_clock, tokyo_date
 
 if TYPE_CHECKING:
+    from pipeline.simulator.arrays import Columns
     from pipeline.simulator.market import Market
     from pipeline.simulator.plans import Plan
     from pipeline.simulator.query import Query
@@ -23,11 +25,16 @@ REAL_TIME_PLAN = "premium"  # gets disclosures at once, the others in the evenin
 
 @dataclass(frozen=True)
 class Viewer:
-    """Who asks, and when."""
+    """Who asks, and when.
+
+    Attributes:
+        corrections: what the vendor restates later.
+    """
 
     market: Market
     plan: Plan
     now: datetime
+    corrections: Corrections = field(default_factory=Corrections)
 
     @property
     def today(self) -> date:
@@ -55,6 +62,11 @@ class Viewer:
             dates={name: str(day) for name, day in query.dates.items()},
             texts=query.texts,
         )
+
+    def rows(self, endpoint: Endpoint, scope: Scope) -> Columns:
+        """The rows of a scope, as the vendor tells them by now."""
+        columns = endpoint.rows(self.market, scope)
+        return self.corrections.as_seen(endpoint.path, columns, tokyo_clock(self.now))
 
     def _dates(self, endpoint: Endpoint, query: Query) -> tuple[date, date]:
         window = self.plan.window(self.today)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.storage.atomic import os_errors
 from pipeline.version import code_version
 
 log = logging.getLogger(__name__)
@@ -20,17 +21,23 @@ def compiled_once(root: Path) -> Iterator[None]:
     Compiled code is cached on disk, but two processes that begin together would both compile
     everything, for most of a minute each. So the first one holds a lock while it does, and the
     others wait for the cache. A process that dies gives the lock back.
+
+    Raises:
+        StorageError: the file system refused.
     """
     mark = root / "run" / f"kernels-{code_version()}"
     if mark.exists():
         yield
         return
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    with (root / "run" / "kernels.lock").open("w") as lock:
+    with os_errors(mark):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        handle = (root / "run" / "kernels.lock").open("w")
+    with handle as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not mark.exists():
             log.info("first build with this code: compiling, which may take a minute")
             yield
-            mark.touch()
+            with os_errors(mark):
+                mark.touch()
             return
     yield

@@ -11,9 +11,10 @@ import json
 import logging
 import logging.config
 import os
+import sys
 import uuid
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Format = Literal["text", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -107,7 +108,7 @@ def configure(folder: Path | None = None, log_format: Format | None = None) -> N
         folder.mkdir(parents=True, exist_ok=True)
         os.environ[_FOLDER] = str(folder)
         handlers["file"] = {
-            "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
+            "()": _shared_file,
             "formatter": os.environ.get(_FORMAT, "text"),
             "filename": str(folder / "g5.log"),
             "maxBytes": ROTATE_BYTES,
@@ -131,6 +132,28 @@ def configure(folder: Path | None = None, log_format: Format | None = None) -> N
             "root": {"level": "WARNING", "handlers": ours},
         }
     )
+
+
+def _shared_file(**options: Any) -> logging.Handler:
+    """The handler of the file. Where it cannot be written, on a full disk say, the run goes on.
+
+    That is told in a line, once per process, instead of a traceback per event.
+    """
+    from concurrent_log_handler import ConcurrentRotatingFileHandler
+
+    class Handler(ConcurrentRotatingFileHandler):
+        told = False
+
+        def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+            error = sys.exc_info()[1]
+            if not isinstance(error, OSError):
+                super().handleError(record)
+            elif not self.told:
+                self.told = True
+                reason = os.strerror(error.errno) if error.errno else str(error)
+                sys.stderr.write(f"warning: {self.baseFilename}: cannot be written: {reason}\n")
+
+    return Handler(**options)
 
 
 def _moment(record: logging.LogRecord) -> str:

@@ -26,7 +26,13 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.api.plans import window
-from pipeline.errors import AlreadyRunning, MissingData, PipelineError, UsageError
+from pipeline.errors import (
+    AlreadyRunning,
+    MissingData,
+    PipelineError,
+    StorageError,
+    UsageError,
+)
 from pipeline.manifest import Manifest, check, columns_of, from_json
 from pipeline.market.asof import last_published_session
 from pipeline.market.periods import ChunkRange, chunk_ranges, require_order
@@ -305,10 +311,14 @@ def hold_output(root: Path) -> None:
         raise AlreadyRunning(
             f"another run ({holder}) is writing to {root}", "wait for it, or stop it"
         ) from None
-    with os_errors(path):
-        os.ftruncate(handle.fileno(), 0)
-        # Not through the file's buffer: what a full disk refuses would be tried again at the end.
-        os.write(handle.fileno(), f"pid {os.getpid()}".encode())
+    try:
+        with os_errors(path):
+            os.ftruncate(handle.fileno(), 0)
+            # Not by the file's buffer: what a full disk refuses would be tried again at the end.
+            os.write(handle.fileno(), f"pid {os.getpid()}".encode())
+    except StorageError:
+        handle.close()
+        raise
     _lock = handle
     with os_errors(root / "logs"):
         logs.configure(root / "logs", config.settings().log_format)

@@ -132,28 +132,30 @@ class Home:
     def command(self, *words: str, scheduler: Iterable[str] = LOCAL) -> list[str]:
         return [str(LUIGI), "--module", "pipeline", *words, *scheduler]
 
-    def run(self, *words: str, scheduler: Iterable[str] = LOCAL) -> Ended:
+    def run(
+        self, *words: str, scheduler: Iterable[str] = LOCAL, patience_s: float = _PATIENCE_S * 4
+    ) -> Ended:
         """Run a task to its end."""
         with self.start(*words, scheduler=scheduler) as process:
-            out, err = process.communicate(timeout=_PATIENCE_S * 4)
+            out, err = process.communicate(timeout=patience_s)
         return Ended(process.returncode, out, [line for line in err.splitlines() if line.strip()])
 
-    def g5(self, *words: str) -> Ended:
+    def g5(self, *words: str, patience_s: float = _PATIENCE_S) -> Ended:
         """Run a subcommand of g5 to its end."""
-        return self._ended([str(LUIGI.with_name("g5")), *words])
+        return self._ended([str(LUIGI.with_name("g5")), *words], patience_s)
 
     def python(self, program: str, *words: str) -> Ended:
         """Run a Python program, given as text, to its end."""
         return self._ended([sys.executable, "-c", program, *words])
 
-    def _ended(self, command: list[str]) -> Ended:
+    def _ended(self, command: list[str], patience_s: float = _PATIENCE_S) -> Ended:
         ended = subprocess.run(
             command,
             env=self._environment(),
             cwd=self.folder,
             text=True,
             capture_output=True,
-            timeout=_PATIENCE_S,
+            timeout=patience_s,
             check=False,
         )
         told = [line for line in ended.stderr.splitlines() if line.strip()]

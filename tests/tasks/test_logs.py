@@ -99,3 +99,14 @@ def test_a_key_in_a_message_does_not_reach_console_or_file(tmp_path: Path, log_f
         first, second = (json.loads(line) for line in lines)
         assert first["message"].endswith("\nand again")
         assert second["trace"].startswith("Traceback")
+
+
+def test_a_log_file_on_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    """The program goes on, and its words reach the console all the same."""
+    (tmp_path / "g5.log").symlink_to("/dev/full")
+    process = python(PROGRAM, str(tmp_path), "text", "0", "3")
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert "Traceback" not in told
+    assert told.count("g5.log: cannot be written: No space left on device") == 1
+    assert [line for line in range(3) if f"writer 0 line {line:04d}" in told] == [0, 1, 2]
