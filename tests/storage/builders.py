@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline import manifest as m
+from pipeline.features.labels import definition_hash, label_schema
 from pipeline.storage.chunks import BuildOrder, ChunkStore, Input
+from pipeline.storage.labels import LabelStore, PartOrder
+from pipeline.storage.snapshots import Selection, SnapshotStore
 
 COLUMNS = (
     m.Column("Date", "Date", nullable=False, role="key"),
@@ -72,6 +76,66 @@ def build(store: ChunkStore, chunk_id: str, *tables: pa.Table, **changes: Any) -
     with store.build(order(chunk_id, **changes)) as writer:
         for table in tables:
             writer.write(table)
+
+
+def label(store: ChunkStore, root: Path) -> None:
+    """Give an output root a label table for its chunks as they are; every label is to come."""
+    schema = label_schema()
+    labels = LabelStore(root)
+    entries = []
+    for chunk_id in store.ids():
+        status = store.read_status(chunk_id)
+        part = PartOrder(
+            chunk_id=chunk_id,
+            build_id=status["build_id"],
+            rebuild=status["rebuild"],
+            origin=status["origin"],
+            schema=schema,
+            definition_hash=definition_hash(),
+            known_to=dt.date.fromisoformat(status["covered_to"]),
+            last_bar=None,
+            settled=False,
+        )
+        with pq.ParquetFile(store.parquet_path(chunk_id)) as file:
+            keys = [
+                file.read_row_group(i, columns=["Date", "Code"]) for i in range(file.num_row_groups)
+            ]
+        entries.append(labels.write(part, [_unlabelled(table, schema) for table in keys]))
+    labels.commit(
+        entries,
+        [],
+        schema=schema,
+        definition_hash=definition_hash(),
+        origin="simulator",
+        run_id="run-1",
+        now=NOW.isoformat(),
+    )
+
+
+def _unlabelled(keys: pa.Table, schema: pa.Schema) -> pa.Table:
+    nulls = [pa.nulls(keys.num_rows, field.type) for field in list(schema)[2:]]
+    return pa.Table.from_arrays([keys["Date"], keys["Code"], *nulls], schema=schema)
+
+
+def remember_calendar(root: Path, sessions: Iterable[dt.date]) -> None:
+    """Put a trading calendar of these sessions into the cache."""
+    days = sorted(sessions)
+    table = pa.table({"Date": pa.array(days, pa.date32()), "HolDiv": ["1"] * len(days)})
+    store = SnapshotStore(root, "simulator")
+    moment = NOW.isoformat()
+    part = store.add("trading_calendar", "all", [], table, fetched_at=moment)
+    store.commit(
+        "trading_calendar",
+        f"trading_calendar_raw_{days[0]}_{days[-1]}",
+        [Selection(part, ())],
+        date_field="Date",
+        start=days[0],
+        end=days[-1],
+        asof=None,
+        tag=None,
+        checked_at=moment,
+        client_version="1",
+    )
 
 
 def january(*days: int) -> list[dt.date]:
