@@ -26,6 +26,7 @@ _COMMANDS = {
     "rebuild": "rebuild",
     "check-chunks": "check_chunks",
     "merge-chunks": "merge_chunks",
+    "check-dataset": "check_dataset",
     "run": "run",
     "stop": "stop",
     "daily": "daily",

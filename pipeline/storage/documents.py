@@ -31,6 +31,7 @@ Kind = Literal[
     "rebuild",
     "labels",
     "training",
+    "dataset_quality",
 ]
 
 _SHOWN = 5  # violations named in one message
@@ -46,6 +47,7 @@ _REMEDY: dict[str, str] = {
     "rebuild": "delete it or request the rebuild again: g5 rebuild",
     "labels": "delete it; the next BuildLabels makes all labels anew",
     "training": "delete it; the next BuildLabels --joined-view writes it and its data again",
+    "dataset_quality": "delete it; g5 check-dataset writes it again",
 }
 
 
