@@ -73,10 +73,9 @@ def gaps(days: Days, calendar: TradingCalendar, spans: Sequence[Span]) -> Iterat
     for lost, stretch in groupby(sessions, lambda session: session not in days):
         if lost:
             missing = list(stretch)
-            yield Finding(
-                "gaps", str(missing[0]),
-                f"no row on {len(missing)} sessions, {_place(missing[0], spans)}: {some(missing)}",
-            )  # fmt: skip
+            where = _place(missing[0], spans)
+            text = f"{len(missing)} sessions without a row, {where}: {some(missing)}"
+            yield Finding("gaps", str(missing[0]), text)
 
 
 def against_master(days: Days, members: Mapping[dt.date, int]) -> Iterator[Finding]:

@@ -118,7 +118,9 @@ def _unlabelled(keys: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def remember_calendar(root: Path, sessions: Iterable[dt.date]) -> None:
-    """Put a trading calendar of these sessions into the cache."""
+    """Put a trading calendar of these sessions into the cache, in place of any other."""
+    for path in (root / "cache" / "trading_calendar").glob("*.json"):
+        path.unlink()
     days = sorted(sessions)
     table = pa.table({"Date": pa.array(days, pa.date32()), "HolDiv": ["1"] * len(days)})
     store = SnapshotStore(root, "simulator")
