@@ -40,7 +40,7 @@ def by_polars(path: Path) -> Columns:
 
 def by_duckdb(path: Path) -> Columns:
     with duckdb.connect() as connection:
-        return numbers(connection.execute(f"SELECT * FROM '{path}'").to_arrow_table())
+        return numbers(connection.sql(f"SELECT * FROM '{path}'").to_arrow_table())
 
 
 def by_fastparquet(path: Path) -> Columns:
