@@ -292,6 +292,30 @@ def documents() -> dict[str, dict[str, Any]]:
             "parts": [label_part],
             "others": [],
         },
+        "dataset_quality": {
+            "generated_at": "2024-06-03T08:00:00+09:00",
+            "dataset": "/data/ml_dataset_latest_full.parquet",
+            "dataset_hash": HASH,
+            "rows": 2,
+            "columns": 5,
+            "columns_compared": 3,
+            "output_start": "2020-01-06",
+            "output_end": "2020-03-31",
+            "passed": False,
+            "findings": [{"check": "keys", "subject": "row group 0", "text": "1 keys are null"}],
+            "warnings": [],
+            "unchecked": {"master": "no listing records in the cache"},
+            "thresholds": {"null_rate": 0.1, "stability": 1.0},
+            "chunks": [
+                {
+                    "chunk_id": "2020Q1",
+                    "rows": 2,
+                    "sessions": 2,
+                    "output_start": "2020-01-06",
+                    "output_end": "2020-03-31",
+                }
+            ],
+        },
         "training": {
             "dataset": "ml_dataset_20200106_20200331_20240603T080000Z_full.parquet",
             "dataset_hash": HASH,
