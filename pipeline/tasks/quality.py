@@ -186,9 +186,14 @@ def _days(
         report.unchecked |= dict.fromkeys(("calendar", "gaps"), nothing)
         report.findings += quality.in_the_future(keys.days, config.now().date())
     else:
-        report.findings += quality.off_calendar(keys.days, calendar)
+        first, last = calendar.sessions[[0, -1]].astype("datetime64[D]").tolist()
+        known = {day: rows for day, rows in keys.days.items() if first <= day <= last}
+        if len(known) < len(keys.days):
+            short = f"the trading calendar in the cache is of {first} to {last} only"
+            report.unchecked |= dict.fromkeys(("calendar", "gaps"), short)
+        report.findings += quality.off_calendar(known, calendar)
         report.findings += quality.in_the_future(keys.days, _published(settings, calendar))
-        report.findings += quality.gaps(keys.days, calendar, keys.spans)
+        report.findings += quality.gaps(known, calendar, keys.spans)
     report.findings += _master(SnapshotStore(root, origin), settings, keys, report)
 
 

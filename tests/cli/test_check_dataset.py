@@ -224,6 +224,17 @@ def test_days_without_trading_and_lost_sessions_are_found(root: Root) -> None:
     assert "calendar" not in found(report)
 
 
+def test_a_calendar_that_ends_too_soon_judges_what_it_knows(root: Root) -> None:
+    """Later days are no holidays: that they were not looked at is said."""
+    remember_calendar(root.path, [*SESSIONS[:5], dt.date(2020, 4, 1), dt.date(2020, 4, 2)])
+    code, report = root.check()
+    assert (code, report["findings"]) == (0, [])
+    assert report["unchecked"] == dict.fromkeys(
+        ("calendar", "gaps"),
+        "the trading calendar in the cache is of 2020-01-06 to 2020-04-02 only",
+    )
+
+
 def test_rows_of_days_to_come_are_found(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the moment of publication with a calendar, by the clock without one."""
     monkeypatch.setenv("G5_NOW", "2020-05-08T09:00")
@@ -333,7 +344,7 @@ def test_metadata_that_belie_the_file_are_found(root: Root) -> None:
 
 
 def test_bytes_that_were_changed_are_found(root: Root) -> None:
-    """The footer is in the hash: a value of another file does not go unnoticed."""
+    """The footer is in the hash: a file written anew does not go unnoticed, same rows or not."""
     groups = root.groups()
     root.rewrite(*groups)
     _, report = root.check()
