@@ -30,6 +30,7 @@ _COMMANDS = {
         "states of all chunks, and their columns against the manifest",
     ),
     "merge-chunks": ("merge_chunks", "merge the chunks that are there, without a run"),
+    "check-dataset": ("check_dataset", "keys, days, columns and drift of the merged dataset"),
     "run": ("run", "start a run: production, incremental, merge or custom"),
     "stop": ("stop", "end a run in the background"),
     "daily": ("daily", "bring the dataset up to the last published session"),

@@ -20,7 +20,8 @@ from pipeline.market.periods import Period
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.gate import Checks, Verdict, judge_all
-from pipeline.tasks import config, planning
+from pipeline.storage.views import ViewStore
+from pipeline.tasks import config, planning, years
 
 _HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -58,6 +59,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--strict", action="store_true",
         help="read every file whole; refuse warnings, gaps and anything else found",
     )  # fmt: skip
+    parser.add_argument(
+        "--view", action="store_true",
+        help="also publish ml_dataset_latest_view: links to the chunks under one footer",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -81,32 +86,13 @@ def run(args: argparse.Namespace) -> int:
     facts = dataset.metadata
     print(f"dataset  {dataset.path}")
     print(f"latest   {root / 'ml_dataset_latest_full.parquet'}")
+    if args.view:
+        print(f"view     {ViewStore(root).make(store, chosen)}")
     print(f"rows     {facts['rows']}")
     print(f"sessions {facts['output_start']} to {facts['output_end']}")
     print(f"schema   {facts['feature_schema_hash']} (version {facts['feature_schema_version']})")
     print(f"chunks   {', '.join(chunk['chunk_id'] for chunk in facts['chunks'])}")
     return 0
-
-
-def of_years(chunk_ids: Sequence[str], years: Sequence[int]) -> list[str]:
-    """The chunks that lie in these years.
-
-    Raises:
-        UsageError: a chunk lies only partly in them.
-        MissingData: a year has no chunk at all.
-    """
-    covered = {chunk_id: _years_of(Period.parse(chunk_id)) for chunk_id in chunk_ids}
-    for chunk_id, held in covered.items():
-        if held & set(years) and not held <= set(years):
-            raise UsageError(
-                f"--filter-by-year {_joined(years)}: chunk {chunk_id} also holds "
-                f"{_joined(sorted(held - set(years)))}",
-                "name all years of the chunk, or none",
-            )
-    absent = sorted(set(years) - {year for held in covered.values() for year in held})
-    if absent:
-        raise MissingData(f"--filter-by-year: no chunk of {_joined(absent)}", "build it first")
-    return [chunk_id for chunk_id, held in covered.items() if held <= set(years)]
 
 
 def fit(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -133,7 +119,7 @@ def _chosen(store: ChunkStore, args: argparse.Namespace) -> list[str]:
         raise MissingData(f"{store.folder}: there is no such folder", "give it with --chunks-dir")
     chosen = store.ids()
     if args.filter_by_year:
-        chosen = of_years(chosen, args.filter_by_year)
+        chosen = years.of_years(chosen, args.filter_by_year)
     validate = args.validate_schema or args.fail_on_schema_mismatch
     if not (validate or args.strict or args.allow_partial or args.require_schema_hash):
         return chosen
@@ -188,19 +174,11 @@ def _warn(text: str) -> None:
     sys.stderr.write(f"g5 merge-chunks: warning: {text}\n")
 
 
-def _years_of(period: Period) -> set[int]:
-    return set(range(period.first_day.year, period.last_day.year + 1))
-
-
-def _joined(years: Sequence[int]) -> str:
-    return ",".join(map(str, years))
-
-
-def _years(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(re.fullmatch(r"[12][0-9]{3}", part) for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected years such as 2020,2021")
-    return sorted({int(part) for part in parts})
+def _years(text: str) -> tuple[int, ...]:
+    try:
+        return years.read_years(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(error.message.removeprefix("parameter ")) from None
 
 
 def _hash(text: str) -> str:

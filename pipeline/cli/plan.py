@@ -91,6 +91,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "sources": [_source(source) for source in plan.sources],
         "gate": plan.gate,
         "merge": plan.merge,
+        "labels": plan.labels,
         "requests": plan.requests,
         "seconds": round(plan.seconds, 1),
         "disk_bytes": plan.disk_bytes,
@@ -126,6 +127,7 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"disk      {size(plan.disk_bytes)} needed, {size(plan.disk_free)} free; {plan.basis}"
         yield f"gate      {plan.gate or 'stands'}"
         yield f"merge     {plan.merge or 'stands'}"
+        yield f"labels    {plan.labels or 'stand'}"
         yield ""
     yield from (f"problem: {problem}" for problem in plan.problems)
     yield _closing(plan)

@@ -25,6 +25,7 @@ from pipeline.tasks import (
     config,
     daily,
     health,
+    label_state,
     overview,
     planning,
     profiles,
@@ -44,8 +45,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "run",
         help="start a run: production, incremental, merge or custom",
         description="production: every chunk from the first day on. incremental: the newest chunk. "
-        "merge: the chunks that are there. custom: as a file of your own says. The exit code is "
-        "that of luigi.",
+        "merge: the chunks that are there, with labels. custom: as a file of your own says. The "
+        "exit code is that of luigi.",
     )
     parser.add_argument("profile", choices=_PROFILES)
     parser.add_argument("--config", type=Path, metavar="FILE", help="with custom: a file like "
@@ -95,7 +96,7 @@ def _words(args: argparse.Namespace, settings: Settings) -> list[str]:
         request = _request(args, settings)
         return ["BuildAll", "--start", str(request.start), "--end", str(request.end)]
     days = [("--start", args.start), ("--end", args.end)]
-    return ["MergeChunks", *(word for name, day in days if day for word in (name, str(day)))]
+    return ["BuildLabels", *(word for name, day in days if day for word in (name, str(day)))]
 
 
 def _request(args: argparse.Namespace, settings: Settings) -> Request:
@@ -211,9 +212,12 @@ def _merge_plan(args: argparse.Namespace, settings: Settings) -> int:
             chunk_ids = [period.chunk_id for period in periods]
         builds = standing.builds(store, chunk_ids)
         gate, merge = standing.gate_due(root, builds), standing.merge_due(root, builds)
+        calendar = label_state.cached_calendar(root, settings.origin)
+        known = label_state.known_ahead(store, settings.origin, calendar)
+        labels = label_state.labels_due(root, builds, known)
     print("\n".join(_merge_lines(store, chunk_ids)))
-    print(f"gate   {gate or 'stands'}\nmerge  {merge or 'stands'}")
-    return WORK_TO_DO if gate or merge else NOTHING_TO_DO
+    print(f"gate   {gate or 'stands'}\nmerge  {merge or 'stands'}\nlabels {labels or 'stand'}")
+    return WORK_TO_DO if gate or merge or labels else NOTHING_TO_DO
 
 
 def _merge_lines(store: ChunkStore, chunk_ids: list[str]) -> Iterator[str]:

@@ -26,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add ``status`` to the commands of g5."""
     parser = subparsers.add_parser(
         "status",
-        help="chunks, gate, dataset and latest run as they stand",
+        help="chunks, gate, dataset, labels and latest run as they stand",
         description="Exit code 0: all is complete; 3: there is work to do; 2: cannot check. "
         "What was published since is not asked: see g5 plan.",
     )
@@ -67,6 +67,7 @@ def to_json(found: Standing) -> dict[str, Any]:
         "chunks": [_chunk(chunk) for chunk in found.chunks],
         "gate": found.gate,
         "merge": found.merge,
+        "labels": found.labels,
         "dataset": None
         if dataset is None
         else {
@@ -104,15 +105,16 @@ def lines(found: Standing, now: dt.datetime) -> Iterator[str]:
     yield f"root     {found.root}; origin {', '.join(sorted(origins)) or 'unknown'}"
     yield f"gate     {'due: ' + found.gate if found.gate else 'passed, for these very builds'}"
     yield f"dataset  {_dataset(found, now)}"
+    yield f"labels   {'due: ' + found.labels if found.labels else 'for these very builds'}"
     yield f"run      {_run(found, now)}"
     due = sum(chunk.reason is not None for chunk in found.chunks)
     total = plural(len(found.chunks), "chunk")
     if not found.exit_code:
-        yield f"nothing to do: {total} complete, validated and merged"
+        yield f"nothing to do: {total} complete, validated, merged and labelled"
     elif due:
         yield f"work to do: {due} of {total} not complete"
     else:
-        yield f"work to do: {total} complete, not all validated and merged"
+        yield f"work to do: {total} complete, not all validated, merged and labelled"
 
 
 def _show(found: Standing, *, as_json: bool) -> None:

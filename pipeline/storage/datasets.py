@@ -130,10 +130,10 @@ class DatasetStore:
             StorageError: the metadata are damaged or foreign.
             MissingData: they are missing.
         """
-        metadata = documents.read_document(_metadata_path(path), "dataset_metadata")
+        metadata = documents.read_document(metadata_path(path), "dataset_metadata")
         if metadata["dataset"] != path.name:
             raise StorageError(
-                f"{_metadata_path(path)}: describes {metadata['dataset']}, not {path.name}",
+                f"{metadata_path(path)}: describes {metadata['dataset']}, not {path.name}",
                 "merge again",
             )
         return Dataset(path, metadata)
@@ -148,7 +148,7 @@ class DatasetStore:
         with os_errors(self.latest_metadata_path, "cannot be read"):
             if not self.latest_path.is_symlink() or str(self.latest_path.readlink()) != link:
                 return False
-            beside = _metadata_path(dataset.path).read_bytes()
+            beside = metadata_path(dataset.path).read_bytes()
             with suppress(FileNotFoundError):
                 return self.latest_metadata_path.read_bytes() == beside
         return False
@@ -163,7 +163,7 @@ class DatasetStore:
         with os_errors(self.folder):
             for path in removed:
                 # The data last: killed in between, what is left is found again the next time.
-                _metadata_path(path).unlink(missing_ok=True)
+                metadata_path(path).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
         return removed
 
@@ -171,14 +171,12 @@ class DatasetStore:
         """Write the file and its metadata, not yet under the latest names."""
         path = new_path(self.folder, sources, _ENDING, self._clock, "merge")
         summary = summary_of(chunks, sources)
-        metadata_path = _metadata_path(path)
-        with replacing(metadata_path) as metadata, replacing(path) as parquet:
+        beside = metadata_path(path)
+        with replacing(beside) as metadata, replacing(path) as parquet:
             copy_row_groups([source.path for source in sources], parquet, path.name, progress)
             digest = dataset_hash(parquet, sources)
             document = summary.document(path.name, sources, digest, self._clock())
-            metadata.write_bytes(
-                documents.encode_document(metadata_path, "dataset_metadata", document)
-            )
+            metadata.write_bytes(documents.encode_document(beside, "dataset_metadata", document))
             refuse_if_rebuilt(chunks, sources)
         return Dataset(path, document)
 
@@ -197,11 +195,12 @@ class DatasetStore:
     def _publish(self, dataset: Dataset) -> None:
         if self.is_published(dataset):
             return
-        with os_errors(_metadata_path(dataset.path), "cannot be read"):
-            content = _metadata_path(dataset.path).read_bytes()
+        with os_errors(metadata_path(dataset.path), "cannot be read"):
+            content = metadata_path(dataset.path).read_bytes()
         replace_symlink(self.latest_path, os.path.relpath(dataset.path, self.root))
         write_bytes(self.latest_metadata_path, content)
 
 
-def _metadata_path(dataset: Path) -> Path:
+def metadata_path(dataset: Path) -> Path:
+    """The document beside a dataset."""
     return dataset.with_name(f"{dataset.stem}_metadata.json")

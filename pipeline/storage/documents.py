@@ -37,6 +37,7 @@ Kind = Literal[
     "labels",
     "training",
     "run",
+    "dataset_quality",
 ]
 
 _SHOWN = 5  # violations named in one message
@@ -55,6 +56,7 @@ _REMEDY: dict[str, str] = {
     "labels": "delete it; the next BuildLabels makes all labels anew",
     "training": "delete it; the next BuildLabels --joined-view writes it and its data again",
     "run": "delete it; nothing but this run's record is lost",
+    "dataset_quality": "delete it; g5 check-dataset writes it again",
 }
 
 

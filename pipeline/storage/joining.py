@@ -8,9 +8,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
-from pipeline.storage.footer import Unlike
+from pipeline.storage.footer import Unlike, integer
 from pipeline.storage.parquet import RowGroupWriter, layout_of, reading, row_groups
 from pipeline.storage.splice import splice
+from pipeline.storage.thrift import Struct
+
+# ColumnMetaData
+_TYPE, _ENCODINGS, _PATH, _CODEC, _DICTIONARY = 1, 2, 3, 4, 11
+_BYTE_ARRAY, _UNCOMPRESSED = 6, 0
+_SPLIT_BYTES = 9 << 1  # BYTE_STREAM_SPLIT as a zigzag number
 
 Progress = Callable[[int, int], None]
 
@@ -25,8 +31,9 @@ def copy_row_groups(
     """Write the row groups of all files, in order, into one file of the same schema.
 
     Files that agree in all but their row groups are joined by their bytes, in little memory.
-    Otherwise, such as after a field's metadata changed, the rows are written anew, under the
-    metadata of the first file; memory then goes by the largest row group.
+    Otherwise, such as after a field's metadata changed, or where bytes are encoded in ways that
+    not everybody reads, the rows are written anew, under the metadata of the first file; memory
+    then goes by the largest row group.
 
     Args:
         chunk_files: Parquet files of one schema, ascending in time.
@@ -41,11 +48,47 @@ def copy_row_groups(
         OSError: the target cannot be written.
     """
     try:
-        splice(_counted(chunk_files, progress), target)
+        splice(_counted(chunk_files, progress), target, EveryReader())
     except Unlike:
         rewrite(chunk_files, target, what, progress)
     except OverflowError as error:
         raise StorageError(f"{what}: {error}", "merge fewer or longer chunks") from error
+
+
+class EveryReader:
+    """Refuses column chunks that, joined by their bytes, not all of pyarrow, Polars, DuckDB and
+    fastparquet would read.
+
+    fastparquet does not know BYTE_STREAM_SPLIT; it fails at a dictionary without an entry that is
+    not compressed; and it loses text that has a dictionary in one row group and none in another.
+    Chunks as they are written now are never so, older and foreign ones may be.
+    """
+
+    def __init__(self) -> None:
+        self._coded: dict[bytes, bool] = {}
+
+    def __call__(self, meta: Struct) -> None:
+        """Take the ColumnMetaData of the next column chunk.
+
+        Raises:
+            Unlike: it had better be written anew.
+        """
+        coded = _DICTIONARY in meta and integer(meta, _DICTIONARY) > 0
+        if coded and integer(meta, _CODEC) == _UNCOMPRESSED:
+            raise Unlike("a dictionary that is not compressed")
+        # Lists stay encoded: a byte of head, then one for each, as all numbers are small.
+        if _SPLIT_BYTES in _encoded(meta, _ENCODINGS)[1:]:
+            raise Unlike("bytes of floats apart")
+        if integer(meta, _TYPE) == _BYTE_ARRAY and coded != self._coded.setdefault(
+            _encoded(meta, _PATH), coded
+        ):
+            raise Unlike("text with a dictionary in some row groups only")
+
+
+def _encoded(meta: Struct, field: int) -> bytes:
+    """The bytes of a list; none of what should be one and is not."""
+    _, value = meta.get(field, (0, b""))
+    return value if isinstance(value, bytes) else b""
 
 
 def rewrite(

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline.errors import MissingData, SchemaMismatch, StorageError
-from pipeline.manifest import columns_of, schema_hash
+from pipeline.manifest import Column, columns_of, labels_among, schema_hash
 from pipeline.market.periods import Period
 from pipeline.storage.chunks import ChunkStore, Document
 from pipeline.storage.footer import read_footer
@@ -201,7 +201,8 @@ def _refuse_incomplete(chunks: ChunkStore, chunk_ids: Sequence[str]) -> None:
 
 
 def _refuse_mixed(sources: Sequence[Source]) -> None:
-    """One origin, and one schema both by status and by what the files themselves say."""
+    """One origin, and one schema both by status and by what the files themselves say, without a
+    label."""
     origins = {source.status["origin"] for source in sources}
     if len(origins) > 1:
         raise StorageError(
@@ -209,7 +210,19 @@ def _refuse_mixed(sources: Sequence[Source]) -> None:
             "synthetic and real data are never merged; use one output root for each",
         )
     expected = sources[0].status["schema_hash"]
-    found = {source.chunk_id: _hash_in_file(source) for source in sources}
+    columns = {source.chunk_id: _columns_in_file(source) for source in sources}
+    labels = [
+        f"{chunk_id}: {', '.join(names[:5])}"
+        for chunk_id, found_there in columns.items()
+        if (names := labels_among(found_there))
+    ]
+    if labels:
+        raise SchemaMismatch(
+            "merge: labels among the features, which know the future of their row",
+            labels,
+            "rebuild these chunks: g5 rebuild; labels have a table of their own",
+        )
+    found = {chunk_id: schema_hash(found_there) for chunk_id, found_there in columns.items()}
     lines = [
         f"{s.chunk_id}: status says {s.status['schema_hash']}, file {found[s.chunk_id]}"
         for s in sources
@@ -223,15 +236,15 @@ def _refuse_mixed(sources: Sequence[Source]) -> None:
         )
 
 
-def _hash_in_file(source: Source) -> str:
-    """Schema hash of the file's own columns.
+def _columns_in_file(source: Source) -> tuple[Column, ...]:
+    """The file's own columns.
 
     Raises:
         StorageError: it is damaged, or has another number of rows than the status says.
     """
     with reading(source.path):
         footer = pq.read_metadata(source.path)
-        found = schema_hash(columns_of(footer.schema.to_arrow_schema()))
+        found = columns_of(footer.schema.to_arrow_schema())
     if footer.num_rows != source.status["rows"]:
         raise StorageError(
             f"Parquet file {source.path}: has {footer.num_rows} rows, its status says "

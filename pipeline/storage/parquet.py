@@ -4,11 +4,13 @@ Rows are sorted by Date and Code, without duplicates; a row group never crosses 
 a later day replaces only the tail of a file. The same rows give the same bytes.
 
 Encoding, measured on one core with 80,000 rows x 310 columns (features, ratios, ranks, flags):
-float32 as BYTE_STREAM_SPLIT with zstd level 1 writes 340 MB/s of ordinary features to 0.79 of
-their size, plain 340 MB/s to 0.80, and reads a fifth faster; level 3 gains 1 % in size for up to
-a quarter of the speed; a dictionary of continuous values costs two thirds of it. A dictionary
-pays for keys, for int8 flags (half the size) and for floats with few distinct values, such as
-ranks and sector means (0.27 instead of 0.67 of the size, at 240 instead of 370 MB/s).
+float32 plain with zstd level 1 writes 340 MB/s of ordinary features to 0.80 of their size;
+BYTE_STREAM_SPLIT as fast to 0.79, but reads a fifth slower, and fastparquet does not know it;
+level 3 gains 1 % in size for up to a quarter of the speed; a dictionary of continuous values
+costs two thirds of it. A dictionary pays for keys, for int8 flags (half the size) and for floats
+with few distinct values, such as ranks and sector means (0.27 instead of 0.67 of the size, at 240
+instead of 370 MB/s). Compression is never off: fastparquet fails at the dictionary of a column
+without values otherwise.
 """
 
 from __future__ import annotations
@@ -246,14 +248,12 @@ def _first_disorder(dates: pa.Array[Any], codes: pa.Array[Any]) -> int | None:
 
 
 def _options(schema: pa.Schema, layout: Layout) -> dict[str, Any]:
-    """Options of the Parquet writer: dictionary where it pays, other floats split into bytes."""
+    """Options of the Parquet writer: dictionary where it pays, other values plain."""
     repeating = [f.name for f in schema if f.name in layout.repeating or _repeats(f)]
-    floats = [f.name for f in schema if f.type in (pa.float32(), pa.float64())]
     return {
         "compression": "zstd",
         "compression_level": layout.level,
         "use_dictionary": repeating,
-        "use_byte_stream_split": [name for name in floats if name not in layout.repeating],
         "write_statistics": list(KEYS),
         "write_page_index": True,
     }

@@ -15,7 +15,7 @@ import errno
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,12 +45,16 @@ _LOCATIONS, _PAGE_OFFSET = 1, 1
 _NOT_HERE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
 
-def splice(sources: Iterable[Path], target: Path) -> None:
+Check = Callable[[Struct], None]
+
+
+def splice(sources: Iterable[Path], target: Path, check: Check | None = None) -> None:
     """Write the row groups of all files, in order, into one, by copying their bytes.
 
     Args:
         sources: Parquet files of one schema.
         target: the file to write.
+        check: looks at each ColumnMetaData, and raises where it does not want it.
 
     Raises:
         Unlike: the files differ beyond their row groups, in the schema or in key-value metadata.
@@ -69,7 +73,7 @@ def splice(sources: Iterable[Path], target: Path) -> None:
         for path in sources:
             with os_errors(path, "cannot be read"):
                 source = opened.enter_context(path.open("rb"))
-            end = _add(path, source, footer, copier, end)
+            end = _add(path, source, footer, copier, end, check)
         copier.wait()
         if not end:
             out.write(MAGIC)
@@ -77,13 +81,20 @@ def splice(sources: Iterable[Path], target: Path) -> None:
         footer.write(out)
 
 
-def _add(path: Path, source: IO[bytes], footer: FooterWriter, copier: _Copier, end: int) -> int:
+def _add(
+    path: Path,
+    source: IO[bytes],
+    footer: FooterWriter,
+    copier: _Copier,
+    end: int,
+    check: Check | None,
+) -> int:
     """Copy a file behind what ends at ``end``; where it ends itself. One without row
     groups adds nothing."""
     with damaged(path):
         parts = read_footer(source)
         start = -(-end // _BLOCK) * _BLOCK
-        shift = Shift(start, source.fileno(), parts.start)
+        shift = Shift(start, source.fileno(), parts.start, check)
         copied = parts.start > len(MAGIC)
         if copied:
             copier.copy(path, source.fileno(), parts.start, start)
@@ -118,16 +129,18 @@ class Shift:
         by: how far.
         source: handle of the file, for its offset indexes.
         end: where its footer begins: no position may lie behind.
+        check: looks at each ColumnMetaData before it is moved.
 
     Attributes:
         indexes: the offset indexes written anew, to be put behind the moved bytes.
     """
 
-    def __init__(self, by: int, source: int, end: int) -> None:
+    def __init__(self, by: int, source: int, end: int, check: Check | None = None) -> None:
         self.indexes = bytearray()
         self._by = by
         self._source = source
         self._end = end
+        self._check = check
 
     def group_offset(self, offset: int) -> int:
         """Nought stands for not known."""
@@ -144,6 +157,8 @@ class Shift:
         if _FILE_PATH in chunk:
             raise ThriftError("its data are in other files")
         meta = member(chunk, _META)
+        if self._check is not None:
+            self._check(meta)
         self._check_pages(meta)
         self._move(chunk, _CHUNK_OFFSET)
         for field in (_DATA, _INDEX, _DICTIONARY):

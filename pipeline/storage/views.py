@@ -61,7 +61,7 @@ class ViewStore:
         """
         sources = gather(chunks, chunk_ids)
         view = self.latest()
-        if view is None or not _shows(view, sources):
+        if view is None or not self.shows(chunks, chunk_ids):
             view = self._write(chunks, sources)
             replace_symlink(self.latest_path, os.path.relpath(view, self.root))
         self.prune(keep)
@@ -73,6 +73,22 @@ class ViewStore:
             return None
         view = self.root / self.latest_path.readlink()
         return view if (view / INDEX).is_file() else None
+
+    def shows(self, chunks: ChunkStore, chunk_ids: Sequence[str]) -> bool:
+        """Whether the published view links to just these chunks as they are now.
+
+        Raises:
+            StorageError: the file system refused.
+        """
+        view = self.latest()
+        if view is None:
+            return False
+        wanted = {_file_name(chunk_id): chunks.parquet_path(chunk_id) for chunk_id in chunk_ids}
+        with os_errors(view, "cannot be read"):
+            there = {path.name for path in view.iterdir()} - {INDEX}
+            return there == wanted.keys() and all(
+                path.exists() and path.samefile(view / name) for name, path in wanted.items()
+            )
 
     def prune(self, keep: int = KEPT) -> list[Path]:
         """Remove all but the newest ``keep`` views; the published one always stays.
@@ -94,7 +110,7 @@ class ViewStore:
             with os_errors(view):
                 make_folder(view)
             for source in sources:
-                _link(source.path, view / _file_name(source))
+                _link(source.path, view / _file_name(source.chunk_id))
             with replacing(view / INDEX) as index:
                 _write_index(view, sources, index)
             refuse_if_rebuilt(chunks, sources)
@@ -119,17 +135,8 @@ class _InFile:
         return {_FILE_PATH: text(self.name), **chunk}
 
 
-def _shows(view: Path, sources: Sequence[Source]) -> bool:
-    """Whether a view links to just these files as they are now."""
-    with os_errors(view, "cannot be read"):
-        there = {path.name for path in view.iterdir()} - {INDEX}
-        return there == {_file_name(source) for source in sources} and all(
-            (view / _file_name(source)).samefile(source.path) for source in sources
-        )
-
-
-def _file_name(source: Source) -> str:
-    return f"{source.chunk_id}.parquet"
+def _file_name(chunk_id: str) -> str:
+    return f"{chunk_id}.parquet"
 
 
 def _link(chunk: Path, link: Path) -> None:
@@ -146,7 +153,7 @@ def _write_index(view: Path, sources: Sequence[Source], index: Path) -> None:
     with index.open("wb") as out, tempfile.TemporaryFile(dir=view) as spool:
         footer = FooterWriter(spool)
         for source in sources:
-            name = _file_name(source)
+            name = _file_name(source.chunk_id)
             with damaged(source.path), (view / name).open("rb") as file:
                 try:
                     footer.add(read_footer(file), _InFile(name))

@@ -14,11 +14,12 @@ from pipeline.storage.chunks import ChunkStore
 from pipeline.tasks import config, planning, standing
 from pipeline.tasks.chunks import BuildChunk
 from pipeline.tasks.fetching import load_calendar
-from pipeline.tasks.parameters import Count, OptionalDay, Switch
+from pipeline.tasks.parameters import Count, OptionalDay, OptionalYears, Switch
+from pipeline.tasks.years import FLAG, of_years
 
 
 class OverChunks(luigi.Task):
-    """Parameters and inputs shared by the gate and the merge.
+    """Parameters and inputs shared by gate, merge and labels.
 
     Without ``start`` and ``end``: every chunk that is there. ``build`` is set by BuildAll; a step
     started alone never builds, it names what is missing.
@@ -32,6 +33,9 @@ class OverChunks(luigi.Task):
         default=False, description="also take every other chunk that is there"
     )
     refresh_listed: luigi.Parameter[bool] = Switch(default=False)
+    filter_by_year: luigi.Parameter[tuple[int, ...] | None] = OptionalYears(
+        default=None, description="only the chunks that are there of these years: 2020,2021"
+    )
 
     def chunks(self) -> list[BuildChunk]:
         """One task per chunk, in order of time; the ones not to be built cannot run.
@@ -67,6 +71,8 @@ class OverChunks(luigi.Task):
             raise UsageError("one of --start and --end is missing", "give both, or neither")
         if self.build and not all(given):
             raise UsageError("--build: expected --start and --end", "run BuildAll instead")
+        if self.filter_by_year and (self.build or any(given)):
+            raise UsageError(f"{FLAG}: chooses among the chunks that are there", "leave out dates")
 
     def _building(self) -> dict[str, BuildChunk]:
         """The chunks of the range, as tasks that may run."""
@@ -97,7 +103,8 @@ class OverChunks(luigi.Task):
         if self.build and not self.all_chunks:
             return []
         if self.build or self.start is None or self.end is None:
-            return ChunkStore(config.settings().data_output_dir).ids()
+            found = ChunkStore(config.settings().data_output_dir).ids()
+            return of_years(found, self.filter_by_year) if self.filter_by_year else found
         periods = periods_between(self.start, self.end, self.chunk_months)
         return [period.chunk_id for period in periods]
 

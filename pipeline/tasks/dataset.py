@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 
+import luigi
+
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
+from pipeline.storage.views import ViewStore
 from pipeline.tasks import config, standing
 from pipeline.tasks.chunkset import OverChunks
+from pipeline.tasks.parameters import Switch
 from pipeline.tasks.progress import Reporter
 from pipeline.tasks.validation import ValidateSchema
 
@@ -19,24 +23,35 @@ _MB = 10**6
 class MergeChunks(OverChunks):
     """``datasets/ml_dataset_..._full.parquet`` and the ``ml_dataset_latest_*`` names.
 
-    Complete when the latest dataset was merged from the present builds of exactly these chunks.
+    Complete when the latest dataset was merged from the present builds of exactly these chunks,
+    and the view, if it is wanted, shows just these.
     """
 
+    view: luigi.Parameter[bool] = Switch(
+        default=False,
+        description="also publish ml_dataset_latest_view: links to the chunks under one footer",
+    )
+
     def requires(self) -> ValidateSchema:
-        return ValidateSchema(**self.param_kwargs)
+        names = {name for name, _ in ValidateSchema.get_params()}
+        return ValidateSchema(**{k: v for k, v in self.param_kwargs.items() if k in names})
 
     def complete(self) -> bool:
         if not self.requires().complete():
             return False
         root = config.settings().data_output_dir
-        return standing.merge_due(root, self.builds(self.chunks())) is None
+        builds = self.builds(self.chunks())
+        if standing.merge_due(root, builds) is not None:
+            return False
+        return not self.view or ViewStore(root).shows(ChunkStore(root), list(builds))
 
     def run(self) -> None:
         root = config.settings().data_output_dir
+        chunks, chunk_ids = ChunkStore(root), list(self.builds(self.chunks()))
         report = Reporter(self, "merge", "MB")
         dataset = DatasetStore(root).merge(
-            ChunkStore(root),
-            list(self.builds(self.chunks())),
+            chunks,
+            chunk_ids,
             progress=lambda done, total: report(-(-done // _MB), -(-total // _MB)),
         )
         log.info(
@@ -44,3 +59,5 @@ class MergeChunks(OverChunks):
             *(dataset.path, f"{dataset.metadata['rows']:,}", len(dataset.metadata["columns"])),
             *(dataset.metadata["output_start"], dataset.metadata["output_end"]),
         )
+        if self.view:
+            log.info("view: %s", ViewStore(root).make(chunks, chunk_ids))

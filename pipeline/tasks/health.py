@@ -26,7 +26,7 @@ from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.gate import Checks, Gate, Verdict, compared
 from pipeline.storage.pidfile import lives, pid_files
 from pipeline.storage.snapshots import SnapshotStore
-from pipeline.tasks import config, planning
+from pipeline.tasks import config, label_state, planning, running
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import CALENDAR
 from pipeline.tasks.runner import configured_scheduler
@@ -173,6 +173,23 @@ def freshness(question: Question) -> Iterator[Finding]:
     yield from _holes(latest.metadata["chunks"], calendar)
 
 
+def labels(question: Question) -> Iterator[Finding]:
+    """The label table is for the very builds in the dataset, and whole. A run makes it last, so
+    nothing is said while one goes on."""
+    root = question.settings.data_output_dir
+    latest = DatasetStore(root).latest()
+    if latest is None or running.holder(root) is not None:
+        return  # ``freshness`` has a word on the first
+    origin = str(latest.metadata["origin"])
+    merged = {chunk["chunk_id"]: chunk["build_id"] for chunk in latest.metadata["chunks"]}
+    known = label_state.known_ahead(
+        question.store, origin, label_state.cached_calendar(root, origin)
+    )
+    due = label_state.labels_due(root, merged, known)
+    if due is not None:
+        yield Finding("labels", latest.path.name, f"{due}; run g5 run merge")
+
+
 def luigid(question: Question) -> Iterator[Finding]:
     """The central scheduler answers, if there is to be one."""
     url = question.scheduler_url or configured_scheduler()
@@ -190,7 +207,7 @@ def luigid(question: Question) -> Iterator[Finding]:
 
 
 Check = Callable[[Question], Iterator[Finding]]
-CHECKS: tuple[Check, ...] = (manifest, output, schema, runs, freshness, luigid)
+CHECKS: tuple[Check, ...] = (manifest, output, schema, runs, freshness, labels, luigid)
 
 
 def why_unfinished(status: Mapping[str, Any], now: dt.datetime) -> str | None:

@@ -29,15 +29,15 @@ from pipeline.storage.chunks import ChunkStore, covered_range
 from pipeline.storage.datasets import Dataset, DatasetStore
 from pipeline.storage.labels import EarlierPart, LabelStore, PartOrder, members_of
 from pipeline.storage.training import TrainingSet
-from pipeline.tasks import config, logs, memory, planning
+from pipeline.tasks import config, label_state, logs, memory, planning
 from pipeline.tasks.chunkset import OverChunks
 from pipeline.tasks.config import Settings
 from pipeline.tasks.dataset import MergeChunks
 from pipeline.tasks.fetching import load_calendar
-from pipeline.tasks.label_inputs import LabelInputs, known_until, sessions_of
+from pipeline.tasks.label_inputs import LabelInputs, sessions_of
 from pipeline.tasks.parameters import Switch
 from pipeline.tasks.progress import Reporter
-from pipeline.tasks.receipts import is_label_part_due, why_labels_due
+from pipeline.tasks.receipts import is_label_part_due
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +62,12 @@ class BuildLabels(OverChunks):
         if not self.requires().complete():
             return False
         settings = config.settings()
-        store = LabelStore(settings.data_output_dir)
-        document = store.document()
-        if document is None:
-            return False
         with planning.reported():
             known, _ = _known(settings)
-        why = why_labels_due(document, self.builds(self.chunks()), known, definition_hash())
-        sizes = {part["chunk_id"]: part["parquet_bytes"] for part in document["parts"]}
-        whole = all(store.part_bytes(chunk) == size for chunk, size in sizes.items())
-        return why is None and whole and not (self.joined_view and self._view_due(document))
+        root = settings.data_output_dir
+        if label_state.labels_due(root, self.builds(self.chunks()), known) is not None:
+            return False
+        return not (self.joined_view and self._view_due(LabelStore(root).read_document()))
 
     def run(self) -> None:
         settings = config.settings()
@@ -197,15 +193,9 @@ class _Maker:
 def _known(settings: Settings) -> tuple[dict[str, dt.date], TradingCalendar]:
     """How far ahead the labels of each complete chunk can look, and the calendar."""
     store = ChunkStore(settings.data_output_dir)
-    statuses = {chunk_id: store.status(chunk_id) for chunk_id in store.ids()}
-    covered = {
-        chunk_id: covered_range(status)
-        for chunk_id, status in statuses.items()
-        if status and status["state"] == "completed" and status["origin"] == settings.origin
-    }
-    last = max((end for _, end in covered.values()), default=config.now().date())
-    calendar = load_calendar(settings, last)
-    return known_until(covered, calendar), calendar
+    ends = [covered_range(status)[1] for chunk in store.ids() if (status := store.status(chunk))]
+    calendar = load_calendar(settings, max(ends, default=config.now().date()))
+    return label_state.known_ahead(store, settings.origin, calendar), calendar
 
 
 def _same_definition(store: LabelStore) -> bool:

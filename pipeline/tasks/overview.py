@@ -25,7 +25,7 @@ from pipeline.errors import MissingData
 from pipeline.market.periods import ChunkRange
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
-from pipeline.tasks import planning, running, sourcing, standing
+from pipeline.tasks import label_state, planning, running, sourcing, standing
 from pipeline.tasks.config import Settings
 from pipeline.tasks.estimates import Built, Yardstick, yardstick
 from pipeline.tasks.fetching import fetch_calendar, limits_of, load_calendar, open_session
@@ -68,7 +68,7 @@ class Plan:
         chunks: in order of time.
         calendar_asked: the calendar is not in the cache: the run fetches it.
         sources: those with something to fetch, or that lack what cannot be had.
-        gate, merge: why these steps are due; None when they are not.
+        gate, merge, labels: why these steps are due; None when they are not.
         requests: to the API, all together.
         seconds: the rate limit needs for them, at least; 0 without a limit.
         disk_bytes: to be written before anything old goes.
@@ -85,6 +85,7 @@ class Plan:
     sources: tuple[SourcePlan, ...]
     gate: str | None
     merge: str | None
+    labels: str | None
     requests: int
     seconds: float
     disk_bytes: int
@@ -100,7 +101,7 @@ class Plan:
     @property
     def exit_code(self) -> int:
         """0: nothing to do, 3: work to do."""
-        work = self.due or self.gate or self.merge
+        work = self.due or self.gate or self.merge or self.labels
         return WORK_TO_DO if work else NOTHING_TO_DO
 
 
@@ -145,7 +146,8 @@ def plan_of(
         sources = sourcing.lacking(
             settings, calendar, lacking, refresh_listed=refresh_listed, offer=offer
         )
-    gate, merge = _steps(store, [chunk.chunk_id for chunk in chunks], building=bool(due))
+    steps = [chunk.chunk_id for chunk in chunks]
+    gate, merge, labels = _steps(store, steps, settings.origin, calendar, building=bool(due))
     batches = list(sourcing.batches(sources, calendar_asked=asked))
     disk_bytes = _disk_bytes(chunks, sources, merged=merge is not None)
     disk_free = shutil.disk_usage(_existing(settings.data_output_dir)).free
@@ -158,6 +160,7 @@ def plan_of(
         sources=tuple(sources),
         gate=gate,
         merge=merge,
+        labels=labels,
         requests=sum(count for count, _ in batches),
         seconds=paced_s(batches, limits_of(settings)),
         disk_bytes=disk_bytes,
@@ -276,15 +279,22 @@ def _why(store: ChunkStore, settings: Settings, chunk: ChunkRange) -> str | None
 
 
 def _steps(
-    store: ChunkStore, chunk_ids: Sequence[str], *, building: bool
-) -> tuple[str | None, str | None]:
-    """Why the gate and the merge are due; None for one that is not."""
+    store: ChunkStore,
+    chunk_ids: Sequence[str],
+    origin: str,
+    calendar: TradingCalendar,
+    *,
+    building: bool,
+) -> tuple[str | None, str | None, str | None]:
+    """Why gate, merge and labels are due; None for one that is not."""
     if building:
-        return "chunks are built", "chunks are built"
+        return ("chunks are built",) * 3
     root = store.folder.parent
     builds = standing.builds(store, chunk_ids)
     gate = standing.gate_due(root, builds)
-    return gate, standing.merge_due(root, builds) or (gate and "the gate is due")
+    merge = standing.merge_due(root, builds) or (gate and "the gate is due")
+    known = label_state.known_ahead(store, origin, calendar)
+    return gate, merge, label_state.labels_due(root, builds, known)
 
 
 def _disk_bytes(chunks: Sequence[ChunkPlan], sources: Sequence[SourcePlan], *, merged: bool) -> int:

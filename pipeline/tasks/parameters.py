@@ -12,6 +12,7 @@ import luigi
 
 from pipeline.errors import UsageError
 from pipeline.tasks import planning
+from pipeline.tasks.years import read_years
 
 
 class Day(luigi.DateParameter):
@@ -37,6 +38,23 @@ class OptionalDay(luigi.Parameter["dt.date | None"]):
 
     def serialize(self, value: dt.date | None) -> str:
         return "none" if value is None else value.isoformat()
+
+    def _warn_on_wrong_param_type(self, _name: str, _value: object) -> None:
+        """Luigi would warn of every value that is no text."""
+
+
+class OptionalYears(luigi.Parameter["tuple[int, ...] | None"]):
+    """Years such as ``2020,2021``, that may be left out; ``none`` says so."""
+
+    def read(self, text: str) -> tuple[int, ...] | None:
+        return None if text == "none" else read_years(text)
+
+    def parse(self, text: str) -> tuple[int, ...] | None:
+        with planning.reported():
+            return self.read(text)
+
+    def serialize(self, value: tuple[int, ...] | None) -> str:
+        return "none" if value is None else ",".join(map(str, value))
 
     def _warn_on_wrong_param_type(self, _name: str, _value: object) -> None:
         """Luigi would warn of every value that is no text."""

@@ -1,4 +1,4 @@
-"""What stands where: every chunk on disk, the gate, the dataset, the latest run. Only looks.
+"""What stands where: every chunk on disk, gate, dataset, labels, the latest run. Only looks.
 
 Nothing is asked of the API, and no date range is needed: a chunk is held against what it says it
 covers. Whether sessions are missing that were published since is what a plan tells.
@@ -18,7 +18,7 @@ from pipeline.market.periods import ChunkRange, Period
 from pipeline.storage import documents
 from pipeline.storage.chunks import ChunkStore, builds_of, covered_range
 from pipeline.storage.datasets import Dataset, DatasetStore
-from pipeline.tasks import planning, running
+from pipeline.tasks import label_state, planning, running
 from pipeline.tasks.receipts import Builds, why_gate_due, why_merge_due
 
 NOTHING_TO_DO, WORK_TO_DO = 0, 3  # exit codes
@@ -71,7 +71,7 @@ class Standing:
 
     Attributes:
         chunks: in order of time.
-        gate, merge: why these steps are due; None when they are not.
+        gate, merge, labels: why these steps are due; None when they are not.
         dataset: the one that is published; None without one.
         run: the latest; None when no build is known.
         pid: of the process that is writing now; None when nobody is.
@@ -81,6 +81,7 @@ class Standing:
     chunks: tuple[ChunkState, ...]
     gate: str | None
     merge: str | None
+    labels: str | None
     dataset: Dataset | None
     run: Run | None
     pid: int | None
@@ -88,7 +89,8 @@ class Standing:
     @property
     def exit_code(self) -> int:
         """0: nothing to do, 3: work to do."""
-        work = self.gate or self.merge or any(chunk.reason for chunk in self.chunks)
+        steps = self.gate or self.merge or self.labels
+        work = steps or any(chunk.reason for chunk in self.chunks)
         return WORK_TO_DO if work else NOTHING_TO_DO
 
 
@@ -112,6 +114,7 @@ def standing_of(root: Path) -> Standing:
         chunks=tuple(_chunks(store, statuses)),
         gate=gate_due(root, now),
         merge=merge_due(root, now),
+        labels=_labels_due(store, statuses, now),
         dataset=_dataset(root),
         run=latest_run(statuses.values()),
         pid=running.holder(root),
@@ -216,6 +219,14 @@ def _chunks(
             bytes=size,
             reason=reason,
         )
+
+
+def _labels_due(
+    store: ChunkStore, statuses: Mapping[str, Mapping[str, Any] | None], now: Builds
+) -> str | None:
+    root, origin = store.folder.parent, main_origin(statuses.values())
+    known = label_state.known_ahead(store, origin, label_state.cached_calendar(root, origin))
+    return label_state.labels_due(root, now, known)
 
 
 def _dataset(root: Path) -> Dataset | None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.storage.datasets import DatasetStore
+from pipeline.storage.views import ViewStore
 from pipeline.tasks import logs, planning
 from tests.cli.chunk_folders import MANIFEST, Folder, folder_with
 
@@ -105,6 +106,19 @@ def test_some_years_of_it(folder: Folder) -> None:
     """The stopgap people know: only the years that agree."""
     folder.add_other("2021Q1")
     assert merged(folder, "--filter-by-year", "2020") == (["2020Q3", "2020Q4"], "")
+
+
+def test_a_view_beside_it(folder: Folder) -> None:
+    """On request, of just the chunks that were merged; a second time nothing is written."""
+    merged(folder)
+    assert ViewStore(folder.root).latest() is None
+    merged(folder, "--view", "--filter-by-year", "2020")
+    view = ViewStore(folder.root).latest()
+    assert view is not None
+    assert sorted(path.name for path in view.glob("2*")) == ["2020Q3.parquet", "2020Q4.parquet"]
+    before = folder.contents()
+    merged(folder, "--view", "--filter-by-year", "2020")
+    assert folder.contents() == before
 
 
 def test_a_chunk_across_years_needs_all_of_them(

@@ -45,6 +45,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
         sources=(BARS,),
         gate="chunks are built",
         merge="chunks are built",
+        labels="chunks are built",
         requests=4,
         seconds=0.0,
         disk_bytes=2 * 10**9,
@@ -81,9 +82,12 @@ def test_people_read_a_line_for_each_chunk_and_source(
 
 def test_nothing_to_do_is_said_in_one_line(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     """No source, no disk: nothing would be touched."""
-    idle = replace(plan, chunks=(Q1,), sources=(), gate=None, merge=None, requests=0)
+    idle = replace(plan, chunks=(Q1,), sources=(), gate=None, merge=None, labels=None, requests=0)
     shown = text(idle, capsys)
     assert (idle.exit_code, len(shown)) == (0, 6)
+    due = replace(idle, labels="never made")
+    assert due.exit_code == 3
+    assert "labels    never made" in text(due, capsys)
     assert shown[-1] == "nothing to do: 2024-01-04 to 2024-05-10 is complete"
 
 

@@ -17,20 +17,22 @@ from pipeline.errors import SchemaMismatch
 from pipeline.storage import documents
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
+from pipeline.storage.labels import LabelStore
 from pipeline.tasks import planning, standing
-from tests.storage.builders import build, clock, january, order, rows
+from tests.storage.builders import build, clock, january, label, order, remember_calendar, rows
 
 FEBRUARY = [day.replace(month=2) for day in january(3, 4)]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> ChunkStore:
-    """Two complete chunks, validated and merged."""
+    """Two complete chunks, validated, merged and labelled."""
     store = ChunkStore(tmp_path, clock)
     build(store, "2020M01", rows(january(6, 7)))
     build(store, "2020M02", rows(FEBRUARY), run_id="run-2")
     validate(store)
     DatasetStore(tmp_path).merge(store, store.ids())
+    label(store, tmp_path)
     return store
 
 
@@ -66,7 +68,7 @@ def facts(store: ChunkStore, capsys: pytest.CaptureFixture[str]) -> dict[str, An
 def test_all_complete_is_nothing_to_do(
     store: ChunkStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A line for each chunk, then gate, dataset and run."""
+    """A line for each chunk, then gate, dataset, labels and run."""
     assert status(store) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split() == [
@@ -80,8 +82,9 @@ def test_all_complete_is_nothing_to_do(
     assert shown[5].startswith("gate     passed")
     assert "ml_dataset_20200106_20200204" in shown[6]
     assert "8 rows, 2020-01-06 to 2020-02-04" in shown[6]
-    assert "1 completed; none goes on" in shown[7]
-    assert shown[8] == "nothing to do: 2 chunks complete, validated and merged"
+    assert shown[7] == "labels   for these very builds"
+    assert "1 completed; none goes on" in shown[8]
+    assert shown[9] == "nothing to do: 2 chunks complete, validated, merged and labelled"
 
 
 def test_programs_read_every_fact(store: ChunkStore, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +188,7 @@ def test_a_gate_or_dataset_of_other_builds_is_work(
     build(store, "2020M02", rows(FEBRUARY))
     document = facts(store, capsys)
     assert document["gate"] == "made before the present build of 2020M02"
-    assert document["merge"] == document["gate"]
+    assert document["merge"] == document["labels"] == document["gate"]
     validate(store)
     document = facts(store, capsys)
     assert (document["gate"], document["exit_code"]) == (None, 3)
@@ -206,6 +209,46 @@ def test_a_dataset_that_is_gone_or_damaged_is_work(
     assert (document["dataset"], document["exit_code"]) == (None, 3)
     dataset.latest_path.unlink()
     assert facts(store, capsys)["merge"] == "nothing is merged yet"
+
+
+def test_labels_that_are_missing_or_damaged_are_work(
+    store: ChunkStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Chunks, gate and dataset are as they should be, and the exit code still says 3."""
+    labels = LabelStore(store.folder.parent)
+    content = labels.part_path("2020M02").read_bytes()
+    labels.part_path("2020M02").write_bytes(content[:-1])
+    document = facts(store, capsys)
+    assert (document["merge"], document["exit_code"]) == (None, 3)
+    assert document["labels"] == "the file of 2020M02 is missing or of another size"
+    labels.part_path("2020M02").write_bytes(content)
+    assert facts(store, capsys)["labels"] is None
+    labels.document_path.write_bytes(b"{")
+    assert "labels.json" in facts(store, capsys)["labels"]
+    labels.document_path.unlink()
+    assert facts(store, capsys)["labels"] == "never made"
+    assert status(store) == 3
+    shown = capsys.readouterr().out.splitlines()
+    assert "labels   due: never made" in shown
+    assert shown[-1] == "work to do: 2 chunks complete, not all validated, merged and labelled"
+
+
+def test_labels_that_sessions_have_overtaken_are_work(
+    store: ChunkStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """January was labelled when there was no February: with a calendar that is known."""
+    root = store.folder.parent
+    sessions = [*january(6, 7), *FEBRUARY]
+    labels = LabelStore(root)
+    document = labels.read_document()
+    for part in document["parts"]:
+        part["known_to"] = "2020-01-31"
+    documents.write_document(labels.document_path, "labels", document)
+    assert facts(store, capsys)["labels"] is None  # the cache has no calendar
+    remember_calendar(root, sessions)
+    document = facts(store, capsys)
+    assert document["labels"] == "sessions have come since for 2020M01, 2020M02"
+    assert document["exit_code"] == 3
 
 
 def test_without_chunks_nothing_can_be_checked(

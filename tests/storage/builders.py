@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline import manifest as m
+from pipeline.features.labels import definition_hash, label_schema
 from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.labels import LabelStore, PartOrder
 from pipeline.storage.orders import BuildOrder, Input
+from pipeline.storage.snapshots import Selection, SnapshotStore
 
 COLUMNS = (
     m.Column("Date", "Date", nullable=False, role="key"),
@@ -74,6 +78,68 @@ def build(store: ChunkStore, chunk_id: str, *tables: pa.Table, **changes: Any) -
     with store.build(order(chunk_id, **changes)) as writer:
         for table in tables:
             writer.write(table)
+
+
+def label(store: ChunkStore, root: Path) -> None:
+    """Give an output root a label table for its chunks as they are; every label is to come."""
+    schema = label_schema()
+    labels = LabelStore(root)
+    entries = []
+    for chunk_id in store.ids():
+        status = store.read_status(chunk_id)
+        part = PartOrder(
+            chunk_id=chunk_id,
+            build_id=status["build_id"],
+            rebuild=status["rebuild"],
+            origin=status["origin"],
+            schema=schema,
+            definition_hash=definition_hash(),
+            known_to=dt.date.fromisoformat(status["covered_to"]),
+            last_bar=None,
+            settled=False,
+        )
+        with pq.ParquetFile(store.parquet_path(chunk_id)) as file:
+            keys = [
+                file.read_row_group(i, columns=["Date", "Code"]) for i in range(file.num_row_groups)
+            ]
+        entries.append(labels.write(part, [_unlabelled(table, schema) for table in keys]))
+    labels.commit(
+        entries,
+        [],
+        schema=schema,
+        definition_hash=definition_hash(),
+        origin="simulator",
+        run_id="run-1",
+        now=NOW.isoformat(),
+    )
+
+
+def _unlabelled(keys: pa.Table, schema: pa.Schema) -> pa.Table:
+    nulls = [pa.nulls(keys.num_rows, field.type) for field in list(schema)[2:]]
+    return pa.Table.from_arrays([keys["Date"], keys["Code"], *nulls], schema=schema)
+
+
+def remember_calendar(root: Path, sessions: Iterable[dt.date]) -> None:
+    """Put a trading calendar of these sessions into the cache, in place of any other."""
+    for path in (root / "cache" / "trading_calendar").glob("*.json"):
+        path.unlink()
+    days = sorted(sessions)
+    table = pa.table({"Date": pa.array(days, pa.date32()), "HolDiv": ["1"] * len(days)})
+    store = SnapshotStore(root, "simulator")
+    moment = NOW.isoformat()
+    part = store.add("trading_calendar", "all", [], table, fetched_at=moment)
+    store.commit(
+        "trading_calendar",
+        f"trading_calendar_raw_{days[0]}_{days[-1]}",
+        [Selection(part, ())],
+        date_field="Date",
+        start=days[0],
+        end=days[-1],
+        asof=None,
+        tag=None,
+        checked_at=moment,
+        client_version="1",
+    )
 
 
 def january(*days: int) -> list[dt.date]:
@@ -263,6 +329,30 @@ def documents() -> dict[str, dict[str, Any]]:
             "output_end": "2020-03-31",
             "parts": [label_part],
             "others": [],
+        },
+        "dataset_quality": {
+            "generated_at": "2024-06-03T08:00:00+09:00",
+            "dataset": "/data/ml_dataset_latest_full.parquet",
+            "dataset_hash": HASH,
+            "rows": 2,
+            "columns": 5,
+            "columns_compared": 3,
+            "output_start": "2020-01-06",
+            "output_end": "2020-03-31",
+            "passed": False,
+            "findings": [{"check": "keys", "subject": "row group 0", "text": "1 keys are null"}],
+            "warnings": [],
+            "unchecked": {"master": "no listing records in the cache"},
+            "thresholds": {"null_rate": 0.1, "stability": 1.0},
+            "chunks": [
+                {
+                    "chunk_id": "2020Q1",
+                    "rows": 2,
+                    "sessions": 2,
+                    "output_start": "2020-01-06",
+                    "output_end": "2020-03-31",
+                }
+            ],
         },
         "training": {
             "dataset": "ml_dataset_20200106_20200331_20240603T080000Z_full.parquet",

@@ -216,6 +216,18 @@ def test_chunks_of_different_schemas_are_never_merged(store, chunks):
     assert not store.folder.exists()
 
 
+def test_a_label_is_never_merged(store, chunks):
+    """Though hash and names agree: its role says that it knows the future."""
+    columns = [m.Column(c.name, c.dtype, c.nullable, "label") if c.name == "ret_prev_1d" else c
+               for c in COLUMNS]  # fmt: skip
+    schema = m.arrow_schema(columns, "1.0.0")
+    build(chunks, "2020Q2", rows(APRIL).cast(schema), schema=schema, **SPRING)
+    with pytest.raises(SchemaMismatch, match="labels among the features") as info:
+        store.merge(chunks, chunks.ids())
+    assert "2020Q2: ret_prev_1d" in str(info.value)
+    assert store.latest() is None
+
+
 def test_a_status_that_belies_its_file_is_a_mismatch(store, chunks):
     """The file's own columns decide, not what is said about them."""
     path = chunks.status_path("2020Q2")

@@ -256,6 +256,28 @@ def test_a_chunk_of_another_origin(store):
     assert line_of(store, "2020Q3") == "has origin api, 2 of the others simulator"
 
 
+@pytest.mark.parametrize(("name", "role"), [("ret_prev_1d", "label"), ("label_ret_1d", "feature")])
+def test_a_label_is_refused_by_its_role_or_its_name(tmp_path, name, role):
+    """With the agreed name it has the same schema hash; the manifest need not even be asked. A
+    chunk that passed before it does not vouch for it."""
+    columns = [
+        m.Column(name, c.dtype, role=role) if c.name == "ret_prev_1d" else c for c in COLUMNS
+    ]
+    store = ChunkStore(tmp_path, clock)
+    build(store, "2020Q1", rows(january(6)))
+    schema = m.arrow_schema(columns, "1.0.0")
+    table = rows([dt.date(2020, 4, 1)]).rename_columns(schema.names).cast(schema)
+    build(store, "2020Q2", table, schema=schema, **SPRING)
+    for manifest in (MANIFEST, None):
+        verdicts = judged(store, Checks(), manifest)
+        assert f"holds labels, which are never inputs: '{name}'" in verdicts["2020Q2"].issues
+        assert "holds labels" not in " ".join(verdicts["2020Q1"].lines())
+    if name == "ret_prev_1d":
+        assert verdicts["2020Q2"].schema_hash == MANIFEST.schema_hash
+        (line,) = judged(store, Checks())["2020Q2"].violations.lines()
+        assert line == "column 'ret_prev_1d': expected role feature, found label"
+
+
 def test_chunks_of_different_schemas_are_told_without_a_manifest(store):
     """They could not be merged whatever was agreed."""
     other = m.arrow_schema([*COLUMNS, m.Column("more", "Float32")], "1.0.0")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import gc
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,13 +48,14 @@ VALUES: dict[pa.DataType, st.SearchStrategy[Any]] = {
 def files(draw: st.DrawFn) -> tuple[list[list[pa.Table]], list[dict[str, Any]]]:
     """Row groups of some files of one schema, ascending by Date, and how each is written."""
     types = draw(st.lists(st.sampled_from(list(VALUES)), max_size=6))
-    fields = [pa.field("Date", pa.date32(), nullable=False)]
+    fields = [pa.field("Date", pa.date32(), nullable=False), pa.field("Code", pa.string())]
     fields += [pa.field(f"c{i}", kind) for i, kind in enumerate(types)]
     groups, options, day = [], [], DAY
     for _ in range(draw(st.integers(1, 4))):
         tables = []
         for rows in draw(st.lists(st.integers(1, 40), max_size=3)):
-            columns = [pa.array([day] * rows, pa.date32())]
+            codes = pa.array([f"{i:05d}" for i in range(rows)])
+            columns = [pa.array([day] * rows, pa.date32()), codes]
             for kind in types:
                 values = st.lists(VALUES[kind] | st.none(), min_size=rows, max_size=rows)
                 columns.append(pa.array(draw(values), kind))
@@ -106,7 +109,7 @@ def pair(tmp_path: Path) -> list[Path]:
 
 
 @settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -124,42 +127,63 @@ def test_every_reader_sees_what_pyarrow_would_have_written(tmp_path_factory, dra
     ]
     joined, reference = folder / "joined.parquet", folder / "reference.parquet"
     splice(sources, joined)
-    write(reference, schema, tables)
+    write(reference, schema, tables, compression="snappy")
     assert pq.read_table(joined).equals(pa.concat_tables(tables))
     assert pq.read_schema(joined).equals(schema, check_metadata=True)
     assert pq.read_metadata(joined).num_row_groups == len(tables)
     last = tables[-1]["Date"][0].as_py()
-    for name in ("pyarrow", "polars", "duckdb"):
-        rows = READERS[name]
-        assert rows(joined, schema.names) == rows(reference, schema.names), name
-        dates = (last, last)
+    known_to_all = folder / "known_to_all.parquet"
+    copy_row_groups(sources, known_to_all, "joined")
+    everybody = known_to_all.read_bytes() == joined.read_bytes()
+    for name, rows in READERS.items():
+        expected, dates = rows(reference, schema.names), (last, last)
+        if name == "fastparquet" and not everybody:
+            assert rows(known_to_all, schema.names) == expected
+            continue
+        assert rows(joined, schema.names) == expected, name
         assert rows(joined, schema.names, dates) == rows(reference, schema.names, dates), name
     check_page_indexes(joined)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(files(), st.sampled_from(["none", "snappy", "gzip", "zstd"]), st.booleans())
-def test_fastparquet_sees_it_too(tmp_path_factory, drawn, compression, use_dictionary):
-    """It fails at some files of pyarrow's, such as a column without any value; so it is asked
-    about columns that have some, all encoded in one way."""
-    folder = tmp_path_factory.mktemp("files")
-    groups, _ = drawn
-    tables = [table for of_file in groups for table in of_file]
-    if not tables:
-        return
-    names = [n for n in tables[0].column_names if all(t[n].null_count < len(t) for t in tables)]
-    options = {"compression": compression, "use_dictionary": use_dictionary}
-    sources = [
-        write(folder / f"{i}.parquet", tables[0].schema, found, **options)
-        for i, found in enumerate(groups)
-    ]
-    joined, reference = folder / "joined.parquet", folder / "reference.parquet"
-    splice(sources, joined)
-    write(reference, tables[0].schema, tables, **options)
-    dates = (tables[-1]["Date"][0].as_py(),) * 2
-    rows = READERS["fastparquet"]
-    assert rows(joined, names) == rows(reference, names)
-    assert rows(joined, names, dates) == rows(reference, names, dates)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"use_dictionary": False}, {"use_dictionary": ["Code"]}),
+        ({"compression": "none"}, {}),
+        ({"use_dictionary": False, "use_byte_stream_split": ["value"]}, {"use_dictionary": False}),
+    ],
+)
+def test_bytes_that_one_reader_does_not_know_are_written_anew(pair, tmp_path, first, second):
+    """Text with a dictionary here and none there, an empty dictionary, split floats."""
+    for path, options in zip(pair, (first, second), strict=True):
+        table = pq.read_table(path)
+        gone = pa.nulls(150, pa.float32())
+        groups = [table[:150].set_column(2, table.schema.field("value"), gone), table[150:]]
+        write(path, table.schema, groups, **({"compression": "zstd"} | options))
+    spliced, joined = tmp_path / "spliced.parquet", tmp_path / "joined.parquet"
+    splice(pair, spliced)
+    copy_row_groups(pair, joined, "joined")
+    columns = ["Date", "Code", "value"]
+    expected = READERS["pyarrow"](spliced, columns)
+    for name, rows in READERS.items():
+        if name != "fastparquet":
+            assert rows(joined, columns) == expected, name
+            assert rows(spliced, columns) == expected, name
+    known = READERS["fastparquet"](joined, columns)
+    assert [row[1:] for row in known] == [row[1:] for row in expected]
+    assert not understood(spliced, columns, known)
+
+
+def understood(path: Path, columns: list[str], expected: list[tuple[Any, ...]]) -> bool:
+    """Whether fastparquet reads a file; where it fails it leaves the file open."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            return READERS["fastparquet"](path, columns) == expected
+        except (NotImplementedError, TypeError):
+            return False
+        finally:
+            gc.collect()
 
 
 def test_a_reader_asks_for_the_pages_it_needs_only(pair, tmp_path):
@@ -233,6 +257,26 @@ def test_page_indexes_point_at_the_pages(pair, tmp_path):
         assert merged[new[6][1] :][:length] == content[at:][:length]
     meta = pq.read_metadata(joined)
     assert meta.row_group(3).column(0).has_column_index
+
+
+def test_a_reader_that_knows_page_indexes_asks_for_single_pages(pair, tmp_path):
+    """DuckDB does: of the day it wants it reads two pages of each column in the second file, and
+    all others are nonsense. The other three go by row groups alone."""
+    joined = tmp_path / "joined.parquet"
+    splice(pair, joined)
+    content = bytearray(joined.read_bytes())
+    for number, chunk in enumerate(column_chunks(joined)):
+        index = decode(bytes(content[chunk[4][1] : chunk[4][1] + chunk[5][1]]))
+        for page, place in enumerate(index[1][1].items):
+            begin, length = place[1][1], place[2][1]
+            # Rows 100 to 199 of April are the last page of a group and the first of the next.
+            if (number // 3, page) not in {(2, 2), (3, 0)}:
+                content[begin : begin + length] = b"\xff" * length
+    day = (dt.date(2020, 4, 2),) * 2
+    expected = READERS["pyarrow"](joined, ["Date", "Code", "value"], day)
+    assert len(expected) == 100
+    joined.write_bytes(content)
+    assert READERS["duckdb"](joined, ["Date", "Code", "value"], day) == expected
 
 
 def test_bloom_filters_move_along(tmp_path):

@@ -200,6 +200,7 @@ def test_health_tells_what_is_not_well(built: Home, tmp_path: Path) -> None:
     rewrite(path, path.read_bytes()[:-100])
     rewrite(home.chunks.status_path("2024Q2"), b"{}")
     (home.root / "cache/trading_calendar").rename(tmp_path / "away")
+    (home.root / "labels/labels.json").unlink()
     before = home.facts()
     ended = home.g5("health", "--json", "--scheduler-url", "http://127.0.0.1:9")
     assert ended.code == 1, ended.told
@@ -209,6 +210,7 @@ def test_health_tells_what_is_not_well(built: Home, tmp_path: Path) -> None:
     assert "the Parquet file cannot be read" in told["schema", "2024Q1"]
     assert "status" in told["runs", "2024Q2"]
     assert "no trading calendar" in told["freshness", "cannot be checked"]
+    assert told["labels", home.dataset_path().name] == "never made; run g5 run merge"
     assert "does not answer" in told["luigid", "http://127.0.0.1:9"]
     assert home.facts() == before
     assert not (home.root / "logs").exists()

@@ -123,7 +123,8 @@ def test_a_complete_range_is_nothing_to_do(planner: Planner, built: Home) -> Non
     before, requests = tree(built.root), asked(built.url)
     plan = planner(built.root)
     assert {chunk.action for chunk in plan.chunks} == {"skip"}
-    assert (plan.requests, plan.disk_bytes, plan.gate, plan.merge) == (0, 0, None, None)
+    assert (plan.requests, plan.disk_bytes) == (0, 0)
+    assert (plan.gate, plan.merge, plan.labels) == (None, None, None)
     assert [chunk.rows for chunk in plan.chunks] == [
         status["rows"] for status in built.statuses().values()
     ]
@@ -218,9 +219,20 @@ def test_a_stale_gate_or_dataset_alone_is_work(
     home = built.copy(tmp_path / "output", "cache", "chunks", "validation")
     plan = planner(home.root)
     assert (plan.gate, plan.merge, plan.exit_code) == (None, "nothing is merged yet", 3)
+    assert plan.labels == "never made"
     assert plan.disk_bytes == sum(chunk.bytes for chunk in plan.chunks)
     (home.root / "validation" / "schema_validation.json").unlink()
     assert planner(home.root).gate == "never run"
+
+
+def test_labels_alone_are_work(planner: Planner, built: Home, tmp_path: Path) -> None:
+    """Everything else stands, and a run would make them."""
+    home = built.copy(tmp_path / "output", *EVERYTHING)
+    (home.root / "labels" / "2024Q1.parquet").unlink()
+    plan = planner(home.root)
+    assert (plan.due, plan.gate, plan.merge, plan.exit_code) == ((), None, None, 3)
+    assert plan.labels == "the file of 2024Q1 is missing or of another size"
+    assert plan.disk_bytes == 0
 
 
 def test_the_action_follows_from_three_facts() -> None:

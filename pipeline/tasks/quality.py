@@ -1,0 +1,324 @@
+"""``g5 check-dataset``: everything that can be said about a merged dataset by looking at it.
+
+1. Its file against its metadata and the manifest: columns, roles, rows, hash.
+2. Its keys: unique, in order, on the calendar, none after the last published session, no session
+   left out, as many rows a day as shares were listed.
+3. Its columns chunk by chunk: null rates and distributions against the chunk before.
+
+1 and 2 are findings: the dataset is not what it says it is. 3 are warnings: markets do change.
+What cannot be checked, such as without a calendar in the cache, is said and is no finding.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import MissingData, PipelineError, UsageError
+from pipeline.features import catalog
+from pipeline.manifest import KEYS, Column, check, labels_among, schema_hash
+from pipeline.market import drift, quality
+from pipeline.market.drift import ChunkProfile
+from pipeline.market.quality import Finding
+from pipeline.market.sessions import TradingCalendar
+from pipeline.market.universe import members_by_session
+from pipeline.storage import documents
+from pipeline.storage.datasets import DatasetStore, metadata_path
+from pipeline.storage.merged import Source, dataset_hash
+from pipeline.storage.scan import DatasetFile, Extent, Keys
+from pipeline.storage.snapshots import SnapshotStore, select
+from pipeline.storage.thrift import ThriftError
+from pipeline.tasks import config, label_state, planning
+from pipeline.tasks.config import Settings
+
+_LISTED, _MASTER_COLUMNS = "listed", ("Date", "Code", "Mkt", "S33")
+_RATE = 1e-6  # by which a null rate may differ from the one in the metadata
+
+
+@dataclass
+class Report:
+    """What was found.
+
+    Attributes:
+        path: the dataset.
+        findings: what is wrong.
+        warnings: what has changed between chunks.
+        unchecked: what could not be looked at, and why, by check.
+        chunks: of the dataset, with rows, days and columns looked at.
+    """
+
+    path: Path
+    rows: int = 0
+    columns: int = 0
+    compared: int = 0
+    first: str | None = None
+    last: str | None = None
+    dataset_hash: str | None = None
+    findings: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+    unchecked: dict[str, str] = field(default_factory=dict)
+    chunks: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self, now: str) -> dict[str, Any]:
+        """The document ``validation/dataset_quality.json``."""
+        return {
+            "generated_at": now,
+            "dataset": str(self.path),
+            "dataset_hash": self.dataset_hash,
+            "rows": self.rows,
+            "columns": self.columns,
+            "columns_compared": self.compared,
+            "output_start": self.first,
+            "output_end": self.last,
+            "passed": not self.findings,
+            "findings": [asdict(finding) for finding in self.findings],
+            "warnings": [asdict(warning) for warning in self.warnings],
+            "unchecked": self.unchecked,
+            "thresholds": {"null_rate": drift.NULL_RATE, "stability": drift.STABILITY},
+            "chunks": self.chunks,
+        }
+
+
+def examine(settings: Settings, dataset: Path | None, wanted: Sequence[str]) -> Report:
+    """Look at a dataset.
+
+    Args:
+        dataset: its file; None: the published one.
+        wanted: columns whose content is compared: names, patterns such as ``ret_*`` or families;
+            nothing: all.
+
+    Raises:
+        MissingData: there is no dataset.
+        UsageError: a name that no column has.
+        StorageError: it cannot be read.
+    """
+    path = dataset or _latest(settings)
+    report = Report(path)
+    metadata = _metadata(path, report)
+    extents = [Extent(c["chunk_id"], c["rows"]) for c in metadata["chunks"]] if metadata else []
+    with DatasetFile(path, extents) as file:
+        columns = file.columns
+        names = _chosen(columns, wanted)
+        report.rows, report.columns, report.compared = file.rows, len(columns), len(names)
+        report.findings += _shape(columns)
+        keys = Keys()
+        if set(KEYS) <= {column.name for column in columns}:
+            keys = file.keys()
+            report.findings += keys.findings
+            _days(settings, metadata, keys, report)
+            _contents(file, names, keys, metadata, report)
+        if metadata:
+            report.findings += _against_metadata(path, file, keys, metadata)
+    return report
+
+
+def _latest(settings: Settings) -> Path:
+    store = DatasetStore(settings.data_output_dir)
+    path = store.latest_path
+    if not path.exists():
+        raise MissingData(
+            f"{path}: there is no dataset", "run g5 run production, or give one with --dataset"
+        )
+    return store.root / path.readlink() if path.is_symlink() else path
+
+
+def _metadata(path: Path, report: Report) -> Mapping[str, Any] | None:
+    """What is said beside the file; None, with a finding, when nothing usable is."""
+    try:
+        metadata = documents.read_document(metadata_path(path), "dataset_metadata")
+    except PipelineError as error:
+        report.findings.append(Finding("metadata", path.name, str(error)))
+        return None
+    report.dataset_hash = metadata["dataset_hash"]
+    return metadata
+
+
+def _chosen(columns: Sequence[Column], wanted: Sequence[str]) -> list[str]:
+    """The columns to be compared; keys are looked at by other means.
+
+    Raises:
+        UsageError: a word that stands for none.
+    """
+    names = [column.name for column in columns if column.name not in KEYS]
+    if not wanted:
+        return names
+    families = catalog.columns_by_family()
+    chosen: set[str] = set()
+    for word in wanted:
+        family = set(families.get(word, ()))
+        found = {name for name in names if name in family or fnmatchcase(name, word)}
+        if not found:
+            raise UsageError(f"--columns {word}: no column or family of the dataset")
+        chosen |= found
+    return [name for name in names if name in chosen]
+
+
+def _shape(columns: Sequence[Column]) -> Iterator[Finding]:
+    """Columns and roles against the manifest, and no label among them."""
+    violations = check(columns, planning.load_manifest())
+    lines = violations.lines()
+    if lines:
+        yield Finding("schema", "columns", f"{len(lines)} violations: {quality.some(lines)}")
+    if labels := labels_among(columns):
+        yield Finding("schema", labels[0], f"labels among the features: {quality.some(labels)}")
+
+
+def _days(
+    settings: Settings, metadata: Mapping[str, Any] | None, keys: Keys, report: Report
+) -> None:
+    """The days of the rows against calendar, publication and listing records."""
+    if not keys.days:
+        return
+    report.first, report.last = str(min(keys.days)), str(max(keys.days))
+    root = settings.data_output_dir
+    origin = str(metadata["origin"]) if metadata else settings.origin
+    calendar = label_state.cached_calendar(root, origin)
+    if calendar is None:
+        nothing = "no trading calendar in the cache"
+        report.unchecked |= dict.fromkeys(("calendar", "gaps"), nothing)
+        report.findings += quality.in_the_future(keys.days, config.now().date())
+    else:
+        first, last = calendar.sessions[[0, -1]].astype("datetime64[D]").tolist()
+        known = {day: rows for day, rows in keys.days.items() if first <= day <= last}
+        if len(known) < len(keys.days):
+            short = f"the trading calendar in the cache is of {first} to {last} only"
+            report.unchecked |= dict.fromkeys(("calendar", "gaps"), short)
+        report.findings += quality.off_calendar(known, calendar)
+        report.findings += quality.in_the_future(keys.days, _published(settings, calendar))
+        report.findings += quality.gaps(known, calendar, keys.spans)
+    report.findings += _master(SnapshotStore(root, origin), settings, keys, report)
+
+
+def _published(settings: Settings, calendar: TradingCalendar) -> dt.date:
+    """The last session that can be known; with an old calendar simply today."""
+    today = config.now().date()
+    if np.datetime64(today) >= calendar.sessions[-1]:
+        return today
+    try:
+        return planning.last_published(settings, calendar)
+    except UsageError:
+        return today
+
+
+def _master(
+    store: SnapshotStore, settings: Settings, keys: Keys, report: Report
+) -> Iterator[Finding]:
+    """Rows of each day against the shares listed on it, a part of the cache at a time."""
+    asof = str(settings.source_cache_asof) if settings.source_cache_asof else None
+    days = sorted(keys.days)
+    selections, missing = select(store.parts(_LISTED), [str(day) for day in days], asof)
+    if missing:
+        report.unchecked["master"] = (
+            f"no listing records of {len(missing)} of {len(days)} days in the cache"
+        )
+    members: dict[dt.date, int] = {}
+    for selection in selections:
+        table = store.read_part(_LISTED, selection.part.file, _MASTER_COLUMNS)
+        sessions = np.array([day.date for day in selection.days], "datetime64[D]")
+        members |= members_by_session(_cast(table), sessions)
+    yield from quality.against_master(keys.days, members)
+
+
+def _cast(listed: pa.Table) -> pa.Table:
+    at = listed.schema.get_field_index("Date")
+    return listed.set_column(at, "Date", pc.cast(listed["Date"], pa.date32()))
+
+
+def _contents(
+    file: DatasetFile,
+    names: Sequence[str],
+    keys: Keys,
+    metadata: Mapping[str, Any] | None,
+    report: Report,
+) -> None:
+    """Each chunk against the one before, and null rates against the metadata."""
+    nulls = dict.fromkeys(names, 0.0)
+    sessions = {
+        span.chunk_id: sum(span.first <= day <= span.last for day in keys.days)
+        for span in keys.spans
+    }
+    spans = {span.chunk_id: span for span in keys.spans}
+    rows = {
+        chunk_id: sum(keys.days[day] for day in keys.days if span.first <= day <= span.last)
+        for chunk_id, span in spans.items()
+    }
+    before: ChunkProfile | None = None
+    for after in file.profiles(names):
+        for name, column in after.columns.items():
+            nulls[name] += column.null_rate * rows.get(after.chunk_id, 0)
+        if before is not None:
+            report.warnings += drift.drifted(before, after)
+        report.chunks.append(_chunk(after, spans, rows, sessions))
+        before = after
+    if metadata is None or not report.rows:
+        return
+    said = metadata["null_rates"]
+    wrong = [n for n in names if n in said and abs(nulls[n] / report.rows - said[n]) > _RATE]
+    if wrong:
+        report.findings.append(
+            Finding("metadata", wrong[0], f"null rates other than said: {quality.some(wrong)}")
+        )
+
+
+def _chunk(
+    profile: ChunkProfile,
+    spans: Mapping[str, quality.Span],
+    rows: Mapping[str, int],
+    sessions: Mapping[str, int],
+) -> dict[str, Any]:
+    span = spans.get(profile.chunk_id)
+    return {
+        "chunk_id": profile.chunk_id,
+        "rows": rows.get(profile.chunk_id, 0),
+        "sessions": sessions.get(profile.chunk_id, 0),
+        "output_start": str(span.first) if span else None,
+        "output_end": str(span.last) if span else None,
+    }
+
+
+def _against_metadata(
+    path: Path, file: DatasetFile, keys: Keys, metadata: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """What the metadata say and the file has."""
+    columns = file.columns
+    first, last = (min(keys.days), max(keys.days)) if keys.days else (None, None)
+    facts: dict[str, tuple[object, object]] = {
+        "dataset": (metadata["dataset"], path.name),
+        "rows": (metadata["rows"], file.rows),
+        "rows of all chunks": (sum(chunk["rows"] for chunk in metadata["chunks"]), file.rows),
+        "output_start": (metadata["output_start"], str(first)),
+        "output_end": (metadata["output_end"], str(last)),
+        "feature_schema_hash": (metadata["feature_schema_hash"], schema_hash(columns)),
+        "columns": (metadata["columns"], [column.name for column in columns]),
+        "dataset_hash": (metadata["dataset_hash"], _hash(path, metadata)),
+    }
+    for name, (said, found) in facts.items():
+        if said != found:
+            told = "" if isinstance(said, list) else f": {said}, the file has {found}"
+            yield Finding("metadata", name, f"not that of the file{told}")
+    for chunk, span in zip(_filled(metadata), keys.spans, strict=False):
+        said = (chunk["chunk_id"], chunk["output_start"], chunk["output_end"])
+        if said != (span.chunk_id, str(span.first), str(span.last)):
+            yield Finding(
+                "metadata", span.chunk_id, f"said to be {said[0]}, {said[1]} to {said[2]}; its "
+                f"rows are of {span.first} to {span.last}",
+            )  # fmt: skip
+
+
+def _filled(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [chunk for chunk in metadata["chunks"] if chunk["rows"]]
+
+
+def _hash(path: Path, metadata: Mapping[str, Any]) -> str:
+    try:
+        return dataset_hash(path, [Source(path, chunk) for chunk in metadata["chunks"]])
+    except (ThriftError, OSError) as error:
+        return str(error)
