@@ -2,9 +2,9 @@
 # Style, types, direction of imports, and the tests. Arguments go to pytest.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
-. "$PROJECT/bin/browser.sh"
+. "$PROJECT/bin/packages.sh"
 prepare_venv "test,dev,examples"
-prepare_browser
+prepare_packages
 cd "$PROJECT"
 # Hundreds of processes import the package: it is compiled once.
 unset PYTHONDONTWRITEBYTECODE

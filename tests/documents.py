@@ -46,6 +46,7 @@ _VARYING = (
     (re.compile(r"\b[0-9a-f]{16}\b|\b[0-9a-f]{12}\b|\b[0-9a-f]{8}\b"), "<hash>"),
     (re.compile(r"\bpid \d+"), "pid <pid>"),
     (re.compile(r"\d+(\.\d+)? (B|kB|MB|GB|TB)\b"), "<size>"),
+    (re.compile(r"\b\d+ (h \d\d min|min \d\d s)\b"), "<age>"),
     (re.compile(r"\b\d+(\.\d+)? (s|min|h|d)\b"), "<age>"),
     (re.compile(r" {2,}"), "  "),  # columns are as wide as what varies
 )

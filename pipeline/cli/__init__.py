@@ -39,6 +39,7 @@ _COMMANDS = {
         "check chunks, dataset, runs, disk and scheduler; quiet when all is well",
     ),
     "runs": ("runs", "the runs so far, and what each of them did"),
+    "notify": ("notify", "send a test alert by every way that is configured"),
     "luigid": ("luigid", "the central scheduler: watch runs in a browser"),
 }
 

@@ -6,7 +6,9 @@ import argparse
 import sys
 
 from pipeline.cli import options
-from pipeline.tasks import daily, profiles
+from pipeline.cli.screen import screen_of
+from pipeline.errors import PipelineError
+from pipeline.tasks import daily, notify, profiles
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,6 +38,15 @@ def run(args: argparse.Namespace) -> int:
     profiles.use(profiles.shipped("incremental"))
     settings = options.settings_of(args)
     months = profiles.request().chunk_months
-    outcome = daily.run(settings, options.runner_of(args), months, args.wait * 60)
-    print(outcome, file=sys.stderr if outcome.code else sys.stdout)
+    screen = screen_of(args, settings, "daily")
+    root = settings.data_output_dir
+    try:
+        outcome = daily.run(settings, options.runner_of(args, screen.watch), months, args.wait * 60)
+    except PipelineError as error:
+        notify.run_ended(root, "daily", error.exit_code, str(error))
+        raise
+    screen.close(outcome.code, str(outcome) if outcome.code else None, line=False)
+    if not args.json:
+        print(outcome, file=sys.stderr if outcome.code else sys.stdout)
+    notify.run_ended(root, "daily", outcome.code)
     return outcome.code

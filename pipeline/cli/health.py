@@ -7,7 +7,7 @@ import datetime as dt
 import json
 
 from pipeline.cli import options
-from pipeline.tasks import config, health
+from pipeline.tasks import config, health, notify
 from pipeline.tasks.health import LATE_AFTER, Question
 
 _LATE_HOURS = LATE_AFTER / dt.timedelta(hours=1)
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     settings = options.settings_of(args)
     late_after = dt.timedelta(hours=args.late_after)
     found = health.findings(Question(settings, late_after, args.scheduler_url))
+    notify.health_checked(settings.data_output_dir, found)
     if args.json:
         document = {
             "checked_at": config.stamp(),

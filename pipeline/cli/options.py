@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.errors import PipelineError, UsageError
 from pipeline.tasks import config
 from pipeline.tasks.config import Settings
-from pipeline.tasks.runner import Runner
+from pipeline.tasks.runner import Runner, Watch
 
 
 def add_request(parser: argparse.ArgumentParser) -> None:
@@ -71,12 +71,15 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scheduler-url", metavar="URL", help="of luigid (default: as configured, or without one)"
     )
+    parser.add_argument(
+        "--json", action="store_true", help="at the end one JSON document on one line, no display"
+    )
 
 
-def runner_of(args: argparse.Namespace) -> Runner:
-    """What starts the runs of this command."""
+def runner_of(args: argparse.Namespace, watch: Watch) -> Runner:
+    """What starts the runs of this command, and what shows them."""
     profile = getattr(args, "profile", args.command)
-    return Runner(args.workers, args.scheduler_url, flags_of(args), profile)
+    return Runner(args.workers, args.scheduler_url, flags_of(args), profile, watch)
 
 
 @contextmanager

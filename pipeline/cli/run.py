@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cli import options, plan
+from pipeline.cli.screen import screen_of
 from pipeline.cli.text import count, table
 from pipeline.errors import AlreadyRunning, UsageError
 from pipeline.market.periods import periods_between
@@ -26,6 +27,7 @@ from pipeline.tasks import (
     daily,
     health,
     label_state,
+    notify,
     overview,
     planning,
     profiles,
@@ -77,10 +79,10 @@ def run(args: argparse.Namespace) -> int:
     settings = _use(args)
     if args.dry_run:
         return _merge_plan(args, settings) if args.profile == "merge" else _plan(args, settings)
-    words = _words(args, settings)
+    request = None if args.profile == "merge" else _request(args, settings)
     if args.background:
-        return _in_background(args, settings)
-    return _in_foreground(args, settings, words)
+        return _in_background(args, settings, request)
+    return _in_foreground(args, settings, request)
 
 
 def _use(args: argparse.Namespace) -> Settings:
@@ -90,10 +92,9 @@ def _use(args: argparse.Namespace) -> Settings:
     return options.settings_of(args)
 
 
-def _words(args: argparse.Namespace, settings: Settings) -> list[str]:
+def _words(args: argparse.Namespace, request: Request | None) -> list[str]:
     """The task and its parameters."""
-    if args.profile != "merge":
-        request = _request(args, settings)
+    if request is not None:
         return ["BuildAll", "--start", str(request.start), "--end", str(request.end)]
     days = [("--start", args.start), ("--end", args.end)]
     return ["BuildLabels", *(word for name, day in days if day for word in (name, str(day)))]
@@ -119,32 +120,38 @@ def _request(args: argparse.Namespace, settings: Settings) -> Request:
     return replace(request, start=start, end=end)
 
 
-def _in_foreground(args: argparse.Namespace, settings: Settings, words: list[str]) -> int:
+def _in_foreground(args: argparse.Namespace, settings: Settings, request: Request | None) -> int:
     file = PidFile(args.pid_file) if args.pid_file else None
     if file is not None:
         file.claim()
+    title = f"run {args.profile}"
+    screen = screen_of(args, settings, title, request)
+    problem = None
     try:
-        code = options.runner_of(args).run(words)
+        code = options.runner_of(args, screen.watch).run(_words(args, request))
         if code == 0 and args.validate_schema:
-            code = _validate(settings)
-        return code
+            problem = _validate(settings, quiet=args.json)
+            code = 1 if problem else 0
     finally:
         if file is not None:
             file.release(os.getpid())
+    screen.close(code, problem)
+    notify.run_ended(settings.data_output_dir, title, code, problem)
+    return code
 
 
-def _validate(settings: Settings) -> int:
-    found = list(health.schema(health.Question(settings)))
+def _validate(settings: Settings, *, quiet: bool) -> str | None:
+    """What is wrong with the chunks on disk, in one line; None when nothing is."""
+    found = [str(finding) for finding in health.schema(health.Question(settings))]
     for finding in found:
         sys.stderr.write(f"{finding}\n")
-    if not found:
-        print(f"schema: {len(ChunkStore(settings.data_output_dir).ids())} chunks agree")
-    return 1 if found else 0
+    if not found and not quiet:
+        print(f"schema: {len(ChunkStore(settings.data_output_dir).ids())} chunks agree", flush=True)
+    return "; ".join(found) or None
 
 
-def _in_background(args: argparse.Namespace, settings: Settings) -> int:
-    if args.profile != "merge":
-        request = _request(args, settings)
+def _in_background(args: argparse.Namespace, settings: Settings, request: Request | None) -> int:
+    if request is not None:
         assert request.start is not None  # as _request found
         assert request.end is not None
         planning.check_request(request.start, request.end, settings)
@@ -176,8 +183,10 @@ def _command(args: argparse.Namespace) -> list[str]:
         **{f"--g5-{n.replace('_', '-')}": v for n, v in options.flags_of(args).items()},
     }
     given = [word for flag, v in values.items() if v is not None for word in (flag, str(v))]
-    validate = ["--validate-schema"] if args.validate_schema else []
-    return ["run", args.profile, *given, *validate]
+    switches = [
+        f for f in ("--validate-schema", "--json") if getattr(args, f[2:].replace("-", "_"))
+    ]
+    return ["run", args.profile, *given, *switches]
 
 
 def _plan(args: argparse.Namespace, settings: Settings) -> int:

@@ -19,7 +19,6 @@ from pipeline.tasks import standing
 from pipeline.tasks.standing import ChunkState, Standing
 
 _EVERY_S = 5.0
-_CLEAR = "\x1b[H\x1b[2J"  # cursor home, screen empty
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,11 +46,14 @@ def run(args: argparse.Namespace) -> int:
         UsageError: it cannot be checked.
     """
     with options.checking():
-        root = options.settings_of(args).data_output_dir
+        settings = options.settings_of(args)
+        root = settings.data_output_dir
         found = standing.standing_of(root)
+        if args.watch and not args.json and sys.stdout.isatty():
+            from pipeline.cli.screen import show_status  # rich is for terminals
+
+            show_status(settings, lambda: lines(standing.standing_of(root), utc_now()), args.every)
         while args.watch:
-            if sys.stdout.isatty() and not args.json:
-                sys.stdout.write(_CLEAR)
             _show(found, as_json=args.json)
             time.sleep(args.every)
             found = standing.standing_of(root)

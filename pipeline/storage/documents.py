@@ -38,6 +38,8 @@ Kind = Literal[
     "training",
     "run",
     "dataset_quality",
+    "alerts",
+    "progress",
 ]
 
 _SHOWN = 5  # violations named in one message
@@ -57,6 +59,8 @@ _REMEDY: dict[str, str] = {
     "training": "delete it; the next BuildLabels --joined-view writes it and its data again",
     "run": "delete it; nothing but this run's record is lost",
     "dataset_quality": "delete it; g5 check-dataset writes it again",
+    "alerts": "delete it; what is open is told once more",
+    "progress": "delete it; the running task writes it again",
 }
 
 

@@ -117,6 +117,14 @@ class RunHistory:
             raise UsageError(f"run {prefix}: {len(found)} runs begin so: {ids}", "give more of it")
         return (exact or found)[0]
 
+    def so_far(self, run_id: str) -> Document | None:
+        """The record of a run with all it has done by now; None when there is none of it."""
+        record = self._read(self._path(run_id))
+        now = self._as_it_is(record) if record is not None else None
+        if now is None or now["outcome"] != "running":
+            return now
+        return now | self._facts(now, self._notes(run_id))
+
     def begin(self, run: Mapping[str, Any]) -> None:
         """Begin the record of this process, or go on with that of its run.
 

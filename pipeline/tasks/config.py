@@ -52,6 +52,8 @@ _LUIGI_DEFAULTS = {
         "force_multiprocessing": "true",
         "task_process_context": "pipeline.tasks.runtime.TaskProcessSetup",
         "check_complete_on_run": "true",
+        # Luigi's mail would be one for every failed task of every run: see tasks.notify.
+        "send_failure_email": "false",
     },
     "retcode": {
         "already_running": "10",

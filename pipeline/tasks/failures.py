@@ -1,4 +1,7 @@
-"""Failed tasks, told in one line each; the log file has the traceback from Luigi itself."""
+"""Tasks that begin or fail, told in one line each; what they came to they tell themselves.
+
+The log file has the traceback of a failure from Luigi itself.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,30 @@ from pipeline.tasks.recording import name_of, tell, words_of
 
 log = logging.getLogger(__name__)
 
+#: How the lines of a step open, here and at its end, and what it does.
+_BEGINNING = {
+    "FetchSource": "{which}: fetching",
+    "BuildChunk": "chunk {which}: building",
+    "ValidateSchema": "schema gate: checking",
+    "MergeChunks": "dataset: merging",
+    "BuildLabels": "labels: building",
+}
+
 
 def install() -> None:
     """Let Luigi call the functions below."""
     event = luigi.Event
+    luigi.Task.event_handler(event.START)(tell_start)
     luigi.Task.event_handler(event.FAILURE)(tell_failure)
     luigi.Task.event_handler(event.PROCESS_FAILURE)(tell_death)
     luigi.Task.event_handler(event.DEPENDENCY_MISSING)(tell_missing)
+
+
+def tell_start(task: luigi.Task) -> None:
+    """Called in the process of the task."""
+    line = _BEGINNING.get(task.task_family)
+    if line is not None:
+        log.info("%s", line.format(which=name_of(task).partition(" ")[2]))
 
 
 def tell_failure(task: luigi.Task, error: BaseException) -> None:

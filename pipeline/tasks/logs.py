@@ -22,7 +22,8 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 ROTATE_BYTES = 20 * 2**20
 KEEP_FILES = 20
 _FOLDER, _FORMAT = "G5_LOG_DIR", "G5_LOG_FORMAT"  # environment of the task processes
-_SECRET = "JQUANTS_API_KEY"  # noqa: S105  (the name of the variable)
+WEBHOOK = "G5_WEBHOOK_URL"  # environment: where alerts go
+_SECRETS = ("JQUANTS_API_KEY", WEBHOOK)  # the names of the variables
 _SECRET_CHARACTERS = 16  # a shorter word, such as the simulator's key, is no secret
 
 
@@ -162,6 +163,10 @@ def _moment(record: logging.LogRecord) -> str:
 
 
 def without_secret(text: str) -> str:
-    """The API key has no business in any message; should one carry it, it stops here."""
-    secret = os.environ.get(_SECRET, "")
-    return text.replace(secret, "***") if len(secret) >= _SECRET_CHARACTERS else text
+    """The API key and the address of the webhook have no business in any message; should one
+    carry them, they stop here."""
+    for name in _SECRETS:
+        secret = os.environ.get(name, "")
+        if len(secret) >= _SECRET_CHARACTERS:
+            text = text.replace(secret, "***")
+    return text

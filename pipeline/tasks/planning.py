@@ -323,6 +323,7 @@ def hold_output(root: Path) -> None:
     with os_errors(root / "logs"):
         logs.configure(root / "logs", config.settings().log_format)
     sweep_leftovers(root, _LEFTOVER_S, time.time())
+    recording.show_nothing(root)  # what a killed run left
     recording.begin(root)
 
 

@@ -1,4 +1,5 @@
-"""Progress a person can read, in the visualizer and in the log, at most once a second."""
+"""Progress a person can read: on the page of luigid, in the log, and in a file for whoever watches
+the run. At most once a second."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import logging
 import time
 from typing import Any
 
-from pipeline.tasks import logs
+from pipeline.tasks import logs, recording
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Reporter:
         self._what = what
         self._unit = unit
         self._began = self._told = self._logged = time.monotonic()
+        self._began_at = time.time()
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
@@ -40,6 +42,7 @@ class Reporter:
         if done == total or now - self._logged >= _LOG_EVERY_S:
             self._logged = now
             log.info("%s", message)
+        recording.show(self._task, self._what, self._unit, done, total, self._began_at)
         # Both are None outside a worker; the page shows the message as HTML.
         if self._task.set_progress_percentage is not None:
             self._task.set_progress_percentage(int(100 * done / max(total, 1)))

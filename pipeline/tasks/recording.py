@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +29,7 @@ from pipeline.storage.atomic import write_bytes
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.history import End, Note, RunHistory
+from pipeline.storage.progress import Progress, ProgressBoard
 from pipeline.tasks import config, logs, memory, runtime
 from pipeline.version import code_version
 
@@ -87,6 +89,29 @@ def install() -> None:
 def count_requests(source: str, number: int) -> None:
     """Requests this process has sent for a source."""
     _requests[source] += number
+
+
+def show(task: Any, what: str, unit: str, done: int, total: int, began: float) -> None:
+    """Tell whoever watches the run how far a task is.
+
+    Args:
+        began: seconds since the epoch.
+    """
+    root = os.environ.get(_RECORD)
+    if root is None:
+        return
+    numbers = {"done": max(int(done), 0), "total": max(int(total), 0)}
+    told = Progress(
+        logs.run_id(), name_of(task), what, unit, **numbers, began=began, told=time.time()
+    )
+    with suppress(PipelineError):  # nobody needs it so much that the task should fail or complain
+        ProgressBoard(Path(root)).tell(told)
+
+
+def show_nothing(root: Path) -> None:
+    """Remove what tasks have told of how far they are: they run no more."""
+    with suppress(PipelineError):
+        ProgressBoard(root).clear()
 
 
 def tell(error: str) -> None:
@@ -178,6 +203,7 @@ def _finish(root: Path) -> None:
         record = RunHistory(root).finish(logs.run_id(), end)
         write_bytes(root / METRICS, metrics.text(record, *_standing(root)))
 
+    show_nothing(root)
     _quietly(complete)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,10 @@ _BY_ITSELF_S = 1.0  # a signal to the group, or from the terminal, needs no othe
 _GRACE_S = 20.0  # a run ends its task processes and itself well within it
 
 
+#: Is given a run while it goes on, with all it says as one pipe, and returns when it has ended.
+Watch = Callable[[subprocess.Popen[str]], None]
+
+
 @dataclass(frozen=True)
 class Runner:
     """How runs are started.
@@ -34,12 +38,14 @@ class Runner:
         scheduler_url: of luigid; None: the one the configuration names, or none at all.
         flags: settings given on the command line.
         profile: name for the run history.
+        watch: shows each run; None: it says what it has to say where this process would.
     """
 
     workers: int | None = None
     scheduler_url: str | None = None
     flags: Mapping[str, str] = field(default_factory=dict)
     profile: str | None = None
+    watch: Watch | None = None
 
     def command(self, words: Sequence[str]) -> list[str]:
         """The command line of a task and its parameters."""
@@ -60,12 +66,22 @@ class Runner:
         """
         logs.run_id()
         environment = os.environ | {runtime.RUNNER: str(os.getpid())}
+        environment.pop(logs.WEBHOOK, None)  # this process tells what came of it
         if self.profile is not None:
             environment[recording.PROFILE] = self.profile
+        watched = self.watch is not None
         with subprocess.Popen(  # noqa: S603  (our own command)
-            self.command(words), env=environment, stdin=subprocess.DEVNULL
+            self.command(words),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if watched else None,
+            stderr=subprocess.STDOUT if watched else None,
+            encoding="utf-8",
+            errors="replace",
         ) as child:
             try:
+                if self.watch is not None:
+                    self.watch(child)
                 return child.wait()
             except BaseException:
                 _end(child)
@@ -87,7 +103,7 @@ def configured_scheduler() -> str | None:
     return named["scheduler_url"] or named["default_scheduler_url"] or by_host
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[str]) -> None:
     """See that a child ends: by the signal that reached it too, if asked, if it must be."""
     for ask, patience_s in ((None, _BY_ITSELF_S), (child.terminate, _GRACE_S), (child.kill, None)):
         if ask is not None:

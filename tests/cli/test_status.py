@@ -20,6 +20,8 @@ from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.labels import LabelStore
 from pipeline.tasks import planning, standing
 from tests.storage.builders import build, clock, january, label, order, remember_calendar, rows
+from tests.tasks.commands import until
+from tests.terminal import terminal
 
 FEBRUARY = [day.replace(month=2) for day in january(3, 4)]
 
@@ -298,3 +300,16 @@ def test_watching_goes_on_until_interrupted(store: ChunkStore) -> None:
             process.kill()
     assert process.returncode == 130
     assert "Traceback" not in told
+
+
+def test_watching_on_a_terminal_draws_in_place(store: ChunkStore, tmp_path: Path) -> None:
+    """Again and again, without a trace of the times before; Ctrl-C ends it."""
+    g5 = Path(sys.executable).with_name("g5")
+    command = f"{g5} status --watch --every 0.2 --output {store.folder.parent}"
+    with terminal(command, tmp_path, os.environ, tmp_path / "tmux") as screen:
+        until(lambda: "nothing to do: 2 chunks complete" in screen.shown())
+        store.request_rebuild(["2020M01"], "test")
+        until(lambda: "work to do: 1 of 2 chunks not complete" in screen.shown())
+        assert screen.shown().count("CHUNK") == 1
+        subprocess.run([*screen.tmux, "send-keys", "C-c"], check=True, timeout=30)
+        until(lambda: "ended with 130" in screen.shown())

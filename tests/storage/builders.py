@@ -253,6 +253,19 @@ def documents() -> dict[str, dict[str, Any]]:
     return {
         "status": status,
         "run": run,
+        "alerts": {
+            "alerts": [
+                {
+                    **{"scope": "health", "key": "schema 2020Q1", "text": "missing columns"},
+                    **{"since": "2024-06-03T08:00:00+09:00", "told_on": "2024-06-03"},
+                    "state": "open",
+                }
+            ]
+        },
+        "progress": {
+            **{"run_id": "a1b2", "task": "FetchSource listed", "what": "listed", "unit": "days"},
+            **{"done": 3, "total": 8, "began": 1717372800.0, "told": 1717372801.5},
+        },
         "metadata": {
             "chunk_id": "2020Q1",
             "build_id": BUILD,
