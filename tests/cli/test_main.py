@@ -64,3 +64,15 @@ def test_a_command_does_not_wait_for_what_it_does_not_use(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_task_process_loads_what_its_task_needs() -> None:
+    """Fetch, gate and merge compute nothing: neither the compiler nor the catalogue."""
+    code = (
+        "import sys\n"
+        "import pipeline.tasks.dataset, pipeline.tasks.snapshots, pipeline.tasks.validation\n"
+        "heavy = {'numba', 'pandas', 'exchange_calendars', 'pipeline.features'}\n"
+        "sys.exit(' '.join(sorted(heavy & sys.modules.keys())) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
