@@ -19,11 +19,11 @@ _COMMANDS = {
     "demo": ("demo", "build a dataset from the simulator, without a key"),
     "regenerate-manifest": ("manifest", "write the schema manifest from the catalogue or a chunk"),
     "dictionary": ("dictionary", "print or write the data dictionary"),
-    "report": ("report", "write the report about the published dataset anew"),
+    "report": ("report", "write the report about the published dataset anew and print its path"),
     "cache": ("cache", "list, show or prune the source cache"),
     "audit": ("audit", "rebuild days from less than all data and compare every column"),
     "plan": ("plan", "what a run would do and why, with nothing written"),
-    "status": ("status", "chunks, gate, dataset and latest run as they stand"),
+    "status": ("status", "chunks, gate, dataset, labels and latest run as they stand"),
     "rebuild": ("rebuild", "ask that chunks be built once more"),
     "check-chunks": (
         "check_chunks",
@@ -39,7 +39,7 @@ _COMMANDS = {
         "check chunks, dataset, runs, disk and scheduler; quiet when all is well",
     ),
     "runs": ("runs", "the runs so far, and what each of them did"),
-    "notify": ("notify", "send a test alert by every way that is configured"),
+    "notify": ("notify", "where alerts go, and whether they arrive"),
     "luigid": ("luigid", "the central scheduler: watch runs in a browser"),
 }
 

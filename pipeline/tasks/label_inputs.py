@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 
 from pipeline.api.endpoints import endpoint_of
 from pipeline.errors import MissingData
-from pipeline.features.labels import AHEAD, VOLATILITY
 from pipeline.market.axis import dates_of
 from pipeline.market.outcomes import (
     BAR_COLUMNS,
@@ -65,6 +64,8 @@ def _between(calendar: TradingCalendar, last: dt.date, first: dt.date) -> int:
 
 def sessions_of(members: pa.Table, known_to: dt.date, calendar: TradingCalendar) -> DateArray:
     """The sessions of some rows, and those after them that may matter, as far as they are known."""
+    from pipeline.features.labels import AHEAD
+
     dates = dates_of(members["Date"])
     first, last = dates.min(), dates.max()
     end = min(calendar.eff(last) + AHEAD + LONGEST_OUTAGE, calendar.sessions.size - 1)
@@ -87,6 +88,8 @@ class LabelInputs:
             MissingData: the cache lacks days.
             StorageError: a part of it is damaged.
         """
+        from pipeline.features.labels import VOLATILITY
+
         return outcomes_of(
             members,
             VOLATILITY,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import MissingData, PipelineError
-from pipeline.features.labels import definition_hash
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore, covered_range
 from pipeline.storage.labels import LabelStore
@@ -25,6 +24,9 @@ def labels_due(root: Path, builds: Builds, known: Mapping[str, dt.date]) -> str 
         known: the last session the labels of each chunk can look to; what is not in it is not
             asked.
     """
+    # The formulas are loaded where there is something to hold against them.
+    from pipeline.features.labels import definition_hash
+
     store = LabelStore(root)
     try:
         document = store.read_document()

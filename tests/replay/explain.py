@@ -3,12 +3,16 @@
 A correction explains a cell when it may reach it and came too late for it:
 
 1. the column reads what was corrected: by the inputs its row of the catalogue declares, and the
-   listing, where a transform runs over the sector or the market; a derived family may read all;
+   listing, where it is a transform: over the sector or the market, or over the stock's own past,
+   of which the days count on which it was in the universe; a derived family may read all;
 2. the record is dated on the row's day or before it, within the look-back that is declared;
    for a label within the days it looks ahead;
 3. it is the record of the same stock, unless the column looks at others too;
 4. the replay had it only after the row was published, or never: records of months that are over
    are not asked for again.
+
+A row that only one of the two has is explained by a late correction of that day's listing of the
+stock, which decides whether it is in the universe.
 
 What is left over is unexplained.
 """
@@ -137,6 +141,21 @@ def explained(
     return {cell: [c for c in known if _explains(c, cell, place, replayed.shown)] for cell in cells}
 
 
+def unexplained_rows(
+    rows: Iterable[tuple[dt.date, str]], corrections: Iterable[Correction], replayed: Replayed
+) -> list[tuple[dt.date, str]]:
+    """Those of the rows that only one table has which no correction of a listing explains."""
+    listed = {(c.date, c.code): c for c in corrections if endpoint_of(c.source).id == _LISTING}
+    return [
+        row for row in rows if row not in listed or not _late(listed[row], replayed.shown[row[0]])
+    ]
+
+
+def _late(correction: Correction, shown: dt.date) -> bool:
+    """Whether the replay had it only after a row was published on the morning ``shown``."""
+    return correction.seen is None or correction.seen[:10] > str(shown)
+
+
 def _explains(
     correction: Correction,
     cell: Cell,
@@ -151,7 +170,7 @@ def _explains(
     else:
         reads = any((s, f) in reach.reads for s in (endpoint, "*") for f in fields)
     behind = place[cell.date] - place[correction.date]
-    late = correction.seen is None or correction.seen[:10] > str(shown[cell.date])
+    late = _late(correction, shown[cell.date])
     near = -reach.ahead <= behind <= reach.back
     return reads and near and late and (reach.others or correction.code == cell.code)
 
@@ -171,7 +190,7 @@ def _reaches() -> dict[str, _Reach]:
             for transform in transforms_of(feature):
                 over_others = transform.group != "time_series"
                 found[feature.name + transform.suffix] = _Reach(
-                    reads | {(_LISTING, "*")} if over_others else reads,
+                    reads | {(_LISTING, "*")},
                     back,
                     0,
                     not line or over_others,

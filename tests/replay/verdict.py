@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.replay.corrected import Correction, corrections_between, promised
-from tests.replay.explain import Cell, Compared, compare, dataset_of, explained, labels_of
+from tests.replay.explain import (
+    Cell,
+    Compared,
+    compare,
+    dataset_of,
+    explained,
+    labels_of,
+    unexplained_rows,
+)
 from tests.replay.mornings import Exchange, Replayed, bulk
 from tests.tasks.commands import Home
 
@@ -26,6 +35,7 @@ class Verdict:
         not_promised, not_found: records that changed though the simulator did not mean to correct
             them, and the other way round: source, date, code.
         unexplained: cells that no correction explains.
+        unexplained_rows: the same of rows that only one of the two has.
     """
 
     chunks: list[str]
@@ -35,12 +45,13 @@ class Verdict:
     not_promised: list[tuple[str, str, str]]
     not_found: list[tuple[str, str, str]]
     unexplained: list[Cell]
+    unexplained_rows: list[tuple[dt.date, str]]
 
     @property
     def good(self) -> bool:
         """The same, or different for a known reason."""
-        rows = not (self.dataset.only or self.labels.only)
-        return rows and not (self.unexplained or self.not_promised or self.not_found)
+        unexplained = self.unexplained or self.unexplained_rows
+        return not (unexplained or self.not_promised or self.not_found)
 
     def lines(self) -> Iterator[str]:
         """For people: each correction that shows, then the totals."""
@@ -57,8 +68,8 @@ class Verdict:
             )
         for cell in self.unexplained[:_SHOWN]:
             yield f"unexplained: {cell.date} {cell.code} {cell.column}"
-        for key in (self.dataset.only + self.labels.only)[:_SHOWN]:
-            yield f"a row in one of them only: {key[0]} {key[1]}"
+        for key in self.unexplained_rows[:_SHOWN]:
+            yield f"unexplained: a row in one of them only: {key[0]} {key[1]}"
         for what, records in (
             ("changed, and was not to be corrected", self.not_promised),
             ("was corrected, and the caches do not show it", self.not_found),
@@ -101,4 +112,5 @@ def judged(exchange: Exchange, replayed: Replayed, built: Home) -> Verdict:
         sorted(ours - theirs),
         sorted(theirs - ours),
         [cell for cell, found in reasons.items() if not found],
+        unexplained_rows(dataset.only + labels.only, corrections, replayed),
     )

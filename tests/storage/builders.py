@@ -343,6 +343,42 @@ def documents() -> dict[str, dict[str, Any]]:
             "parts": [label_part],
             "others": [],
         },
+        "report": {
+            "report": "report_20240603T080000Z.html",
+            "bytes": 1200000,
+            "generated_at": "2024-06-03T08:00:00+09:00",
+            "run_id": "20240603T080000-1",
+            "origin": "api",
+            "inputs": {"2020Q1": "0" * 32},
+        },
+        "report_facts": {
+            "generated_at": "2024-06-03T08:00:00+09:00",
+            "run_id": "20240603T080000-1",
+            "origin": "api",
+            "dataset": "ml_dataset_20200106_20200331_20240603T080000Z_full.parquet",
+            "rows": 2,
+            "schema_hash": "2875957eecefb206",
+            "profile_version": 1,
+            "corrections": 0,
+            "inputs": {"2020Q1": "0" * 32},
+            "chunks": {
+                "2020Q1": {
+                    "build_id": "0" * 32,
+                    "warnings": [],
+                    "unavailable": ["futures"],
+                    "profile": {
+                        "sessions": {"2020-01-06": [[1, 1, 0, 0], [1, 1, 0], [None, 1.5]]},
+                        "months": {
+                            "2020-01": {
+                                "rows": 2,
+                                "nulls": {"candle": 0.5},
+                                "spread": {"ret_prev_1d": [-0.1, 0.0, 0.1]},
+                            }
+                        },
+                    },
+                }
+            },
+        },
         "dataset_quality": {
             "generated_at": "2024-06-03T08:00:00+09:00",
             "dataset": "/data/ml_dataset_latest_full.parquet",

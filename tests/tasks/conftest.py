@@ -44,7 +44,8 @@ def first_run(api: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home,
     ended = Ended(**json.loads((folder / "ended.json").read_text()))
     if ended.code != 0:
         return home(folder), ended
-    own = home(folder).copy(tmp_path_factory.mktemp("built") / "output", *EVERYTHING)
+    told = ("run/history", "run/metrics")
+    own = home(folder).copy(tmp_path_factory.mktemp("built") / "output", *EVERYTHING, *told)
     return replace(own, folder=PROJECT), ended
 
 

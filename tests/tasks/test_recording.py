@@ -28,7 +28,8 @@ def test_a_build_tells_what_it_did(first_run: tuple[Home, Ended]) -> None:
         chunk: status["rows"] for chunk, status in statuses.items()
     }
     names = [step["name"] for step in record["steps"]]
-    assert names[-4:] == ["ValidateSchema", "MergeChunks", "BuildLabels", "BuildAll"]
+    last = ["ValidateSchema", "MergeChunks", "BuildLabels", "BuildReport", "BuildAll"]
+    assert names[-5:] == last
     assert {"FetchSource listed", "BuildChunk 2024Q1", "BuildChunk 2024Q2"} < set(names)
     assert record["inputs"] == sorted({k for s in statuses.values() for k in s["inputs"]})
     assert record["outputs"]["dataset"] == home.dataset_path().name
