@@ -11,8 +11,6 @@ from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore, covered_range
 from pipeline.storage.labels import LabelStore
 from pipeline.storage.snapshots import SnapshotStore
-from pipeline.tasks.fetching import CALENDAR
-from pipeline.tasks.label_inputs import known_until
 from pipeline.tasks.receipts import Builds, why_labels_due
 
 
@@ -46,6 +44,8 @@ def known_ahead(
     store: ChunkStore, origin: str, calendar: TradingCalendar | None
 ) -> dict[str, dt.date]:
     """How far ahead the labels of each complete chunk can look; nothing without a calendar."""
+    from pipeline.tasks.label_inputs import known_until
+
     if calendar is None:
         return {}
     statuses = {chunk_id: store.status(chunk_id) for chunk_id in store.ids()}
@@ -59,6 +59,8 @@ def known_ahead(
 
 def cached_calendar(root: Path, origin: str) -> TradingCalendar | None:
     """The trading calendar in the cache, however far it reaches; None without a usable one."""
+    from pipeline.tasks.fetching import CALENDAR
+
     store = SnapshotStore(root, origin)
     try:
         snapshot = store.newest(CALENDAR)

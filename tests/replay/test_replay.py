@@ -15,6 +15,7 @@ from tests.replay.verdict import judge
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_mornings_come_to_what_one_build_comes_to(tmp_path: Path) -> None:
     """Saturday to Wednesday; what differs is what the exchange corrected too late, and no more."""
     # Statements are asked for by day, over years.
