@@ -4,7 +4,8 @@ Python imports this module by itself in every process that has its folder on PYT
 what a run does to the files below one folder, over all processes of the run, and strikes as the
 environment says:
 
-``CRASH_ROOT``     the folder; what happens elsewhere, and in ``logs/``, is not counted
+``CRASH_ROOT``     the folder; what happens elsewhere is not counted, nor is what a run only tells of
+                   itself, in ``logs/`` and parts of ``run/``: a failure there must not end it
 ``CRASH_COUNT``    a file that grows by one byte per call: ``r`` rename, link or symlink, ``f``
                    fsync, ``c`` a file opened for writing
 ``CRASH_FAULT``    ``KIND:N:ERRNO:HOW``; nothing without it
@@ -26,6 +27,7 @@ from typing import Any
 
 _LETTERS = {"rename": b"r", "fsync": b"f", "create": b"c"}
 _WRITES = os.O_WRONLY | os.O_RDWR
+_TOLD = ("logs/", "run/progress/", "run/history/", "run/metrics/")
 
 
 class _Strike:
@@ -33,14 +35,14 @@ class _Strike:
 
     def __init__(self, root: str, count: str, fault: str) -> None:
         self._root = root.rstrip("/") + "/"
-        self._logs = self._root + "logs/"
+        self._told = tuple(self._root + folder for folder in _TOLD)
         self._count = count
         self._kind, number, self._what, self._how = (fault or "none:0:0:once").split(":")
         self._number = int(number)
 
     def here(self, path: Any) -> bool:
         text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
-        return text.startswith(self._root) and not text.startswith(self._logs)
+        return text.startswith(self._root) and not text.startswith(self._told)
 
     def call(self, kind: str, path: Any) -> None:
         """Count one call; raises or dies if it is the one."""
