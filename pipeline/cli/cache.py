@@ -13,6 +13,7 @@ from pipeline.cli import options
 from pipeline.cli.text import size, table
 from pipeline.errors import MissingData
 from pipeline.storage import housekeeping
+from pipeline.storage.place import on_host, place_of, relative
 from pipeline.tasks import config, planning
 
 _OLD_DAYS = 90
@@ -37,7 +38,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     prune.add_argument("--dry-run", action="store_true", help="only say what would go")
     prune.set_defaults(run=run_prune)
     for action in (listing, show, prune):
-        action.add_argument("--output", type=Path, help="output root (default: data_output_dir)")
+        action.add_argument(
+            "--output", type=place_of, help="output root (default: data_output_dir)"
+        )
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -91,11 +94,15 @@ def run_prune(args: argparse.Namespace) -> int:
     cache = _cache(args)
     if not args.dry_run:
         planning.hold_output(cache.parent)
-    items = housekeeping.removable(cache, config.stamp(dt.timedelta(days=args.older_than_days)))
+    cutoff = config.stamp(dt.timedelta(days=args.older_than_days))
+    items = [
+        *housekeeping.removable(cache, cutoff),
+        *housekeeping.superseded(cache.parent, cutoff),
+    ]
     if not args.dry_run:
         housekeeping.remove(items)
     for item in items if args.dry_run else ():
-        print(f"{item.kind:9}{size(item.bytes):>9}  {item.path.relative_to(cache)}")
+        print(f"{item.kind:9}{size(item.bytes):>9}  {_name(item.path, cache.parent)}")
     counts = Counter(item.kind for item in items)
     what = ", ".join(f"{n} {kind} files" for kind, n in sorted(counts.items())) or "nothing"
     verb = "would remove" if args.dry_run else "removed"
@@ -104,11 +111,19 @@ def run_prune(args: argparse.Namespace) -> int:
 
 
 def _cache(args: argparse.Namespace) -> Path:
-    root = args.output.absolute() if args.output else config.settings().data_output_dir
+    root = args.output or config.settings().data_output_dir
     cache: Path = root / "cache"
     if not cache.is_dir():
         raise MissingData(f"no cache in {root}", "give the output root with --output")
     return cache
+
+
+def _name(path: Path, root: Path) -> str:
+    """Below the output root, or its folder of this machine."""
+    for folder in (root, on_host(root)):
+        if str(path).startswith(str(folder)):
+            return relative(path, folder).removeprefix("cache/")
+    return str(path)
 
 
 def _snapshot(document: Mapping[str, Any]) -> list[str]:

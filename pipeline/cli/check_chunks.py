@@ -16,6 +16,7 @@ from pipeline.errors import MissingData
 from pipeline.manifest import HASH_STRATEGY, Manifest, Retyped
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.gate import Checks, Verdict, judge_all
+from pipeline.storage.place import place_of
 from pipeline.tasks import config, planning
 
 _NAMED = 20  # columns or chunks named in one line
@@ -60,7 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Reads status files and Parquet footers only. Exit code 0: nothing to say; "
         "1: findings; 2: cannot check.",
     )
-    parser.add_argument("--chunks-dir", type=Path, help="default: chunks/ of data_output_dir")
+    parser.add_argument("--chunks-dir", type=place_of, help="default: chunks/ of data_output_dir")
     parser.add_argument(
         "--validate-schema", action="store_true", help="compare the columns with the manifest"
     )

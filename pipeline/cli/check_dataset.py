@@ -11,6 +11,7 @@ from pipeline.cli import options
 from pipeline.cli.text import count, plural, table
 from pipeline.market.quality import Finding
 from pipeline.storage import documents
+from pipeline.storage.place import place_of
 from pipeline.tasks import config, quality
 from pipeline.tasks.quality import Report
 
@@ -26,7 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "0: nothing to say, 1: findings, 2: cannot check. What changed between chunks is a "
         "warning.",
     )
-    parser.add_argument("--dataset", type=Path, metavar="FILE", help="default: the published one")
+    parser.add_argument(
+        "--dataset", type=place_of, metavar="FILE", help="default: the published one"
+    )
     parser.add_argument(
         "--columns", nargs="+", default=[], metavar="NAME",
         help="columns, patterns such as 'ret_*' or families to compare between chunks "
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """
     with options.checking():
         settings = options.settings_of(args)
-        dataset = args.dataset and args.dataset.expanduser().absolute()
+        dataset = args.dataset
         report = quality.examine(settings, dataset, args.columns)
         document = report.to_json(config.stamp())
         path = args.report or settings.data_output_dir / "validation" / "dataset_quality.json"

@@ -22,6 +22,7 @@ from pipeline.errors import PipelineError
 from pipeline.market.periods import require_order
 from pipeline.simulator.spec import FIRST_DATE
 from pipeline.storage.datasets import DatasetStore
+from pipeline.storage.place import place_of
 
 _KEY = "simulator"  # not a secret: the simulator's own
 # The panel reaches 600 sessions back, and the statement book three years and a half further.
@@ -35,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     demo.add_argument("--end", type=dt.date.fromisoformat, default=dt.date(2024, 6, 28))
     demo.add_argument("--stocks", type=int, default=300, help="size of the market")
     demo.add_argument("--seed", type=int, default=7)
-    demo.add_argument("--output", type=Path, default=Path("output-demo"))
+    demo.add_argument("--output", type=place_of, default=place_of("output-demo"))
     demo.add_argument("--workers", type=int, default=2, help="task processes at a time")
     demo.set_defaults(run=run)
 
@@ -52,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
         code = _build(args, base_url)
     if code:
         return code
-    latest = DatasetStore(args.output.absolute()).latest()
+    latest = DatasetStore(args.output).latest()
     if latest is None:
         raise PipelineError(f"demo: no dataset in {args.output}", "see its logs/g5.log")
     facts = latest.metadata
     print(f"dataset  {latest.path}")
-    print(f"latest   {args.output.absolute() / 'ml_dataset_latest_full.parquet'}")
+    print(f"latest   {args.output / 'ml_dataset_latest_full.parquet'}")
     print(f"rows     {facts['rows']:,}")
     print(f"columns  {len(facts['columns']):,}")
     print(f"sessions {facts['output_start']} to {facts['output_end']}")
@@ -94,7 +95,7 @@ def _build(args: argparse.Namespace, base_url: str) -> int:
         "JQUANTS_API_BASE": base_url,
         "JQUANTS_API_KEY": _KEY,
         "REQUESTS_PER_MINUTE": "0",  # the simulator is ours alone
-        "DATA_OUTPUT_DIR": str(args.output.absolute()),
+        "DATA_OUTPUT_DIR": str(args.output),
     }
     return _call(
         [

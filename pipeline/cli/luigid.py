@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from pipeline.cli import options
+from pipeline.storage.place import place_of
 from pipeline.tasks.central import PORT, Central, Scheduler
 
 _PATIENCE_S = 30.0
@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--background", action="store_true", help="detach; end it with --stop")
     how.add_argument("--stop", action="store_true", help="save its state and end it")
-    parser.add_argument("--output", type=Path, help="output root (default: data_output_dir)")
+    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
     parser.set_defaults(run=run)
 
 

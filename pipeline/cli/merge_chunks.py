@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 from pipeline.cli.check_chunks import findings
 from pipeline.errors import MissingData, SchemaMismatch, StorageError, UsageError
@@ -20,6 +19,7 @@ from pipeline.market.periods import Period
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.gate import Checks, Verdict, judge_all
+from pipeline.storage.place import place_of
 from pipeline.storage.views import ViewStore
 from pipeline.tasks import config, planning, years
 
@@ -34,8 +34,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Merges the chunks of a folder and publishes the result as the latest "
         "dataset. Chunks of different schemas or origins are never merged.",
     )
-    parser.add_argument("--chunks-dir", type=Path, help="default: chunks/ of data_output_dir")
-    parser.add_argument("--output-dir", type=Path, help="root for the dataset (default: likewise)")
+    parser.add_argument("--chunks-dir", type=place_of, help="default: chunks/ of data_output_dir")
+    parser.add_argument(
+        "--output-dir", type=place_of, help="root for the dataset (default: likewise)"
+    )
     parser.add_argument(
         "--filter-by-year", type=_years, metavar="YEAR,YEAR", help="only the chunks of these years"
     )
@@ -76,9 +78,9 @@ def run(args: argparse.Namespace) -> int:
         StorageError: a damaged chunk, different origins, overlapping dates.
         AlreadyRunning: a run is writing to the output root.
     """
-    root = (args.output_dir or config.settings().data_output_dir).absolute()
+    root = args.output_dir or config.settings().data_output_dir
     folder = args.chunks_dir or config.settings().data_output_dir / "chunks"
-    store = ChunkStore.at(folder.absolute())
+    store = ChunkStore.at(folder)
     planning.check_output(root)
     chosen = _chosen(store, args)
     planning.hold_output(root)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
-from pathlib import Path
 
 from pipeline.cli import options
 from pipeline.report.alerts import Message
+from pipeline.storage.place import place_of
 from pipeline.tasks import notify
 
 _NONE = "no channel: set receiver in [email] of luigi.cfg, or G5_WEBHOOK_URL in the environment"
@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "1: with --test, a channel did not take the message; 2: no channel is configured.",
     )
     parser.add_argument("--test", action="store_true", help="send a message through every channel")
-    parser.add_argument("--output", type=Path, help="output root (default: data_output_dir)")
+    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
     parser.set_defaults(run=run)
 
 

@@ -8,9 +8,9 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from pipeline.errors import PipelineError, UsageError
+from pipeline.storage.place import place_of
 from pipeline.tasks import config
 from pipeline.tasks.config import Settings
 from pipeline.tasks.runner import Runner, Watch
@@ -37,7 +37,7 @@ def add_request(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """``--output``, and every option of ``luigi.cfg`` as ``luigi`` itself takes it."""
-    parser.add_argument("--output", type=Path, help="output root (default: data_output_dir)")
+    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
     group = parser.add_argument_group("settings, as in luigi.cfg and its environment variables")
     for name in config.option_names():
         group.add_argument(f"--g5-{name.replace('_', '-')}", metavar="VALUE")
@@ -54,14 +54,14 @@ def settings_of(args: argparse.Namespace) -> Settings:
     settings = config.settings()
     if args.output is None:
         return settings
-    return replace(settings, data_output_dir=args.output.expanduser().absolute())
+    return replace(settings, data_output_dir=args.output)
 
 
 def flags_of(args: argparse.Namespace) -> dict[str, str]:
     """The settings given on the command line, for a command that this one starts."""
     flags = {name: getattr(args, f"g5_{name}", None) for name in config.option_names()}
     if args.output is not None:
-        flags["data_output_dir"] = str(args.output.expanduser().absolute())
+        flags["data_output_dir"] = str(args.output)
     return {name: value for name, value in flags.items() if value is not None}
 
 

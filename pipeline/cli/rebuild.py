@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipeline.cli import options
 from pipeline.cli.text import plural
@@ -12,6 +11,7 @@ from pipeline.errors import UsageError
 from pipeline.market.periods import require_order
 from pipeline.storage import rebuilds
 from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.place import place_of
 from pipeline.tasks import planning, rebuild
 
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="take back requests that no build has answered (without chunks: all of them)",
     )  # fmt: skip
     parser.add_argument("--reason", default="g5 rebuild", help="kept with the request")
-    parser.add_argument("--output", type=Path, help="output root (default: data_output_dir)")
+    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
     parser.set_defaults(run=run)
 
 

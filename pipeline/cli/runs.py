@@ -6,13 +6,13 @@ import argparse
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pipeline.cli import options
 from pipeline.cli.text import age, count, duration, plural, size, table
 from pipeline.storage.chunks import utc_now
 from pipeline.storage.history import RunHistory
+from pipeline.storage.place import place_of
 
 _SHOWN = 20
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"how many are listed (default {_SHOWN})",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="JSON on one line")
-    parser.add_argument("--output", type=Path, help="output root (default: data_output_dir)")
+    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
     parser.set_defaults(run=run, error=parser.error)
 
 

@@ -32,6 +32,7 @@ from pipeline.cli.text import count, duration, plural, size
 from pipeline.errors import PipelineError
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.history import RunHistory
+from pipeline.storage.place import on_host
 from pipeline.tasks import logs, running
 from pipeline.tasks.config import Settings
 from pipeline.tasks.profiles import Request
@@ -255,7 +256,7 @@ class Screen:
         files = {
             "labels": root / "labels" / "labels.json",
             "report": root / "reports" / "latest.html",
-            "log": root / "logs" / "g5.log",
+            "log": on_host(root) / "logs" / "g5.log",
         }
         there = {name: str(path) if path.exists() else None for name, path in files.items()}
         return {"dataset": _dataset(root), **there}

@@ -9,12 +9,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pipeline.cli import options
 from pipeline.cli.text import age, count, plural, size, table
 from pipeline.storage.chunks import utc_now
+from pipeline.storage.place import place_of
 from pipeline.tasks import standing
 from pipeline.tasks.standing import ChunkState, Standing
 
@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"with --watch (default {_EVERY_S:g})",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON document on one line")
-    parser.add_argument("--output", type=Path, help="output root (default: data_output_dir)")
+    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
     parser.set_defaults(run=run)
 
 

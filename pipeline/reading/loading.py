@@ -29,6 +29,7 @@ from pipeline.reading.columns import features_of, labels_of, texts
 from pipeline.reading.knowledge import Day, day_of, last_decided, last_labelled, moment_of
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.parquet import DATE
+from pipeline.storage.place import place_of
 from pipeline.storage.rows import LabelFiles, RowsFile, Wanted, nulled_after
 from pipeline.storage.snapshots import SnapshotStore
 
@@ -81,12 +82,12 @@ def load(
         StorageError: a file is damaged.
     """
     lazy = _checked(format, lazy)
-    folder = Path(root if root is not None else os.environ.get("DATA_OUTPUT_DIR", "output"))
+    folder = place_of(root if root is not None else os.environ.get("DATA_OUTPUT_DIR", "output"))
     store = DatasetStore(folder)
     path = store.kept_file(dataset) if dataset else store.latest_file()
     if path is None:
         raise MissingData(
-            f"load: no dataset in {folder.absolute()}", "run BuildAll, or name its folder by root="
+            f"load: no dataset in {folder}", "run BuildAll, or name its folder by root="
         )
     with ExitStack() as files:
         source = files.enter_context(closing(RowsFile(path)))

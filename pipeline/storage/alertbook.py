@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.errors import PipelineError
 from pipeline.storage import documents
 from pipeline.storage.atomic import make_folder, os_errors
+from pipeline.storage.place import on_host
 
 Entry = dict[str, Any]
 
@@ -26,7 +27,7 @@ class AlertBook:
     """
 
     def __init__(self, root: Path) -> None:
-        self.path = root / "run" / "alerts.json"
+        self.path = on_host(root) / "run" / "alerts.json"
 
     def entries(self) -> list[Entry]:
         """All entries; none of a file that is missing or damaged: better told twice than never."""

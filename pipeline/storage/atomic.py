@@ -3,6 +3,10 @@
 A file is written under a temporary name in its own folder, forced to disk and renamed over its
 target; then the folder is forced to disk, so that the rename survives a power cut as well.
 Whoever has the old file open keeps reading the old one.
+
+In an object store an object appears as a whole by itself. It is written to a file of this machine
+first and sent in one piece. A large file that is replaced under its name goes under a name of its
+own, and a small object under the name points at it: a reader never gets parts of two.
 """
 
 from __future__ import annotations
@@ -13,14 +17,18 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StorageError
+from pipeline.storage.place import file_system, host_folder, is_remote, store_errors
 
 # What our own writers and Luigi's local targets leave behind when their process is killed.
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|.+-luigi-tmp-[0-9]+")
+
+_POINTER = "points_at"
+_CONTENT = re.compile(r".+-[0-9a-f]{32}\.[a-z]+")
 
 _RIGHTS = "give this user the right to read and write there or choose another data_output_dir"
 _HINTS = {
@@ -41,11 +49,16 @@ _HINTS = {
 def os_errors(path: Path, action: str = "cannot be written") -> Iterator[None]:
     """Turn what the operating system says about a file into a readable error.
 
-    Errors without a number and those of connections pass through: they come from elsewhere.
+    Errors without a number and those of connections pass through: they come from elsewhere; but
+    for a path in an object store, whatever it or the way to it says.
 
     Raises:
         StorageError: for any ``OSError`` of the block that concerns files.
     """
+    if is_remote(path):
+        with _store_errors(path, action):
+            yield
+        return
     try:
         yield
     except OSError as error:
@@ -67,9 +80,48 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the block or the replacement failed in the file system.
     """
+    if is_remote(path):
+        with _written_here(path) as temporary:
+            yield temporary
+            _send(temporary, path)
+        return
     with _taking_the_place_of(path) as temporary:
         yield temporary
         _force_to_disk(temporary)
+
+
+@contextmanager
+def renewing(path: Path) -> Iterator[Path]:
+    """The same for a large file that has been there before, and that people may be reading.
+
+    :func:`current` says what to read.
+
+    Raises:
+        StorageError: the block or the replacement failed in the file system.
+    """
+    if not is_remote(path):
+        with replacing(path) as temporary:
+            yield temporary
+        return
+    content = path.with_name(f"{path.stem}-{uuid.uuid4().hex}{path.suffix}")
+    with replacing(content) as temporary:
+        yield temporary
+    point_at(path, content.name)
+
+
+def is_content(name: str) -> bool:
+    """Whether a file of this name was, or is, what another one points at."""
+    return bool(_CONTENT.fullmatch(name))
+
+
+def current(path: Path) -> Path:
+    """What to read of a file written by :func:`renewing`; itself if there is none.
+
+    Raises:
+        OSError: an object store refused.
+    """
+    target = pointed_at(path) if is_remote(path) else None
+    return path.with_name(target) if target else path
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -78,6 +130,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the file system refused.
     """
+    if is_remote(path):
+        system, key = file_system(path)
+        with os_errors(path):
+            system.pipe_file(key, content)
+        return
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -101,14 +158,49 @@ def write_json(path: Path, document: Any) -> None:
     write_bytes(path, json_bytes(document))
 
 
-def replace_symlink(path: Path, target: str) -> None:
-    """Point a symlink at ``target`` (relative to its folder) in one step.
+def point_at(path: Path, target: str) -> None:
+    """Make ``path`` show another file (named relative to its folder) in one step.
+
+    That is a symlink, or in an object store a small object that names it.
 
     Raises:
         StorageError: the file system refused.
     """
+    if is_remote(path):
+        write_bytes(path, json_bytes({_POINTER: target}))
+        return
     with _taking_the_place_of(path) as temporary:
         temporary.symlink_to(target)
+
+
+def pointed_at(path: Path) -> str | None:
+    """What ``path`` shows, relative to its folder; None where nothing points.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not is_remote(path):
+        return str(path.readlink()) if path.is_symlink() else None
+    try:
+        document = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    target = document.get(_POINTER) if isinstance(document, dict) else None
+    return target if isinstance(target, str) else None
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if not is_remote(path):
+        path.unlink(missing_ok=True)
+        return
+    system, key = file_system(path)
+    with suppress(FileNotFoundError):
+        system.rm_file(key)
 
 
 def make_folder(path: Path) -> None:
@@ -117,7 +209,7 @@ def make_folder(path: Path) -> None:
     Raises:
         OSError: it cannot be created.
     """
-    if path.is_dir():
+    if is_remote(path) or path.is_dir():
         return
     make_folder(path.parent)
     path.mkdir(exist_ok=True)
@@ -141,6 +233,39 @@ def sweep_leftovers(root: Path, older_than_s: float, now: float) -> list[Path]:
         if _LEFTOVER.fullmatch(name)
     ]
     return sorted(path for path in found if _remove_older(path, now - older_than_s))
+
+
+@contextmanager
+def _store_errors(path: Path, action: str) -> Iterator[None]:
+    """Turn what an object store says into a readable error."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, (OSError, *store_errors())):
+            raise
+        text = " ".join(str(error).split()) or type(error).__name__
+        hint = "check the address, the rights and the AWS_* variables, and run again"
+        raise StorageError(f"{path}: {action}: {text}", hint) from error
+
+
+@contextmanager
+def _written_here(path: Path) -> Iterator[Path]:
+    """A file of this machine to write what is to be sent, gone at the end."""
+    folder = host_folder() / "tmp"
+    temporary = folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    with os_errors(temporary):
+        make_folder(folder)
+    try:
+        with os_errors(temporary):
+            yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _send(source: Path, path: Path) -> None:
+    system, key = file_system(path)
+    with os_errors(path):
+        system.put_file(str(source), key)
 
 
 @contextmanager

@@ -23,11 +23,13 @@ from pipeline.manifest import columns_of, schema_hash, stamped
 from pipeline.market.periods import Period
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
-from pipeline.storage.atomic import os_errors, replacing
+from pipeline.storage.atomic import current, os_errors, renewing, replacing
 from pipeline.storage.content import ChunkWriter
+from pipeline.storage.copies import local_copy
 from pipeline.storage.growth import Growth, growth_of, read_base, writer_of
 from pipeline.storage.orders import BuildOrder
 from pipeline.storage.parquet import Layout
+from pipeline.storage.place import folders_in
 from pipeline.storage.records import facts_of, metadata_of, with_content
 
 Document = dict[str, Any]
@@ -63,6 +65,16 @@ class ChunkStore:
     def parquet_path(self, chunk_id: str) -> Path:
         return self.folder / chunk_id / "ml_dataset.parquet"
 
+    def parquet_file(self, chunk_id: str) -> Path:
+        """What to read of the Parquet file: the present one, whatever takes its place meanwhile.
+
+        Raises:
+            StorageError: an object store refused.
+        """
+        path = self.parquet_path(chunk_id)
+        with os_errors(path, "cannot be read"):
+            return current(path)
+
     def metadata_path(self, chunk_id: str) -> Path:
         return self.folder / chunk_id / "metadata.json"
 
@@ -79,9 +91,7 @@ class ChunkStore:
             StorageError: the folder is there but cannot be read.
         """
         with os_errors(self.folder, "cannot be read"):
-            if not self.folder.exists():
-                return []
-            names = [entry.name for entry in os.scandir(self.folder) if entry.is_dir()]
+            names = folders_in(self.folder)
         periods = [period for name in names if (period := _period(name))]
         return [period.chunk_id for period in sorted(periods)]
 
@@ -121,7 +131,7 @@ class ChunkStore:
     def parquet_bytes(self, chunk_id: str) -> int | None:
         """Size of the Parquet file on disk; None without one."""
         try:
-            return self.parquet_path(chunk_id).stat().st_size
+            return current(self.parquet_path(chunk_id)).stat().st_size
         except OSError:
             return None
 
@@ -197,7 +207,7 @@ class ChunkStore:
         ):  # fmt: skip
             return None
         try:
-            base = read_base(self.parquet_path(chunk_id), status, self.metadata(chunk_id))
+            base = read_base(self._copy(chunk_id), status, self.metadata(chunk_id))
         except PipelineError as error:
             return error.message
         return growth_of(base, order, layout, calendar)
@@ -224,7 +234,7 @@ class ChunkStore:
         try:
             with (
                 replacing(metadata_path) as metadata,
-                replacing(self.parquet_path(order.chunk_id)) as parquet,
+                renewing(self.parquet_path(order.chunk_id)) as parquet,
             ):
                 writer = writer_of(growth, parquet, schema, layout or Layout(), what, order.ranges)
                 with writer:
@@ -257,6 +267,9 @@ class ChunkStore:
             "hint": "the next run builds this chunk again",
         }
         self._write_status(status | {"state": "failed_schema_mismatch", "error": note})
+
+    def _copy(self, chunk_id: str) -> Path:
+        return local_copy(self.parquet_file(chunk_id))
 
     def _earlier(self, chunk_id: str) -> Document | None:
         """Metadata of the build that stands there, if they can be read."""

@@ -10,7 +10,6 @@ them right.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,14 @@ from typing import Any
 
 from pipeline.errors import MissingData, PipelineError, StorageError
 from pipeline.storage import documents
-from pipeline.storage.atomic import os_errors, replace_symlink, replacing, write_bytes
+from pipeline.storage.atomic import (
+    os_errors,
+    point_at,
+    pointed_at,
+    remove_file,
+    replacing,
+    write_bytes,
+)
 from pipeline.storage.chunks import ChunkStore, Clock, utc_now
 from pipeline.storage.generations import KEPT, new_path, outdated
 from pipeline.storage.joining import Progress, copy_row_groups, unseen
@@ -30,6 +36,7 @@ from pipeline.storage.merged import (
     refuse_if_rebuilt,
     summary_of,
 )
+from pipeline.storage.place import relative
 from pipeline.storage.thrift import ThriftError
 
 _ENDING = "full.parquet"
@@ -101,9 +108,11 @@ class DatasetStore:
         Raises:
             StorageError: the link points nowhere.
         """
-        if not self.latest_path.is_symlink():
+        with os_errors(self.latest_path, "cannot be read"):
+            target = pointed_at(self.latest_path)
+        if target is None:
             return None
-        path = self.root / self.latest_path.readlink()
+        path = self.root / target
         if not path.is_file():
             raise StorageError(
                 f"{self.latest_path}: points at {path}, which is gone", "merge again"
@@ -144,9 +153,9 @@ class DatasetStore:
         Raises:
             StorageError: the file system refused.
         """
-        link = os.path.relpath(dataset.path, self.root)
+        link = relative(dataset.path, self.root)
         with os_errors(self.latest_metadata_path, "cannot be read"):
-            if not self.latest_path.is_symlink() or str(self.latest_path.readlink()) != link:
+            if pointed_at(self.latest_path) != link:
                 return False
             beside = metadata_path(dataset.path).read_bytes()
             with suppress(FileNotFoundError):
@@ -163,8 +172,8 @@ class DatasetStore:
         with os_errors(self.folder):
             for path in removed:
                 # The data last: killed in between, what is left is found again the next time.
-                metadata_path(path).unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
+                remove_file(metadata_path(path))
+                remove_file(path)
         return removed
 
     def _write(self, chunks: ChunkStore, sources: Sequence[Source], progress: Progress) -> Dataset:
@@ -197,7 +206,7 @@ class DatasetStore:
             return
         with os_errors(metadata_path(dataset.path), "cannot be read"):
             content = metadata_path(dataset.path).read_bytes()
-        replace_symlink(self.latest_path, os.path.relpath(dataset.path, self.root))
+        point_at(self.latest_path, relative(dataset.path, self.root))
         write_bytes(self.latest_metadata_path, content)
 
 

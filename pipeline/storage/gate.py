@@ -42,7 +42,9 @@ from pipeline.manifest import (
 )
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.copies import seekable
 from pipeline.storage.parquet import CODE, DATE, KeyOrder, file_sha256, read_metadata
+from pipeline.storage.place import is_remote
 
 _CODE = re.compile(r"[0-9A-Z]{5}")  # as market.codes.checked_code
 
@@ -178,7 +180,7 @@ class Gate:
         return self._with_file(verdict, status)
 
     def _with_file(self, verdict: Verdict, status: Mapping[str, Any]) -> Verdict:
-        path = self._store.parquet_path(verdict.chunk_id)
+        path = self._store.parquet_file(verdict.chunk_id)
         try:
             footer = read_metadata(path)
             found, violations, labels = self._shape(footer)
@@ -212,7 +214,7 @@ class Gate:
             return known[1:]
 
     def _file_issues(self, verdict: Verdict, status: Mapping[str, Any]) -> Iterator[str]:
-        path = self._store.parquet_path(verdict.chunk_id)
+        path = self._store.parquet_file(verdict.chunk_id)
         yield from _against_status(verdict, status, path.stat().st_size)
         seen = verdict.violations
         wrong = {column.name for column in seen.missing} | {column.name for column in seen.retyped}
@@ -363,7 +365,7 @@ def _key_issues(path: Path, calendar: TradingCalendar | None) -> Iterator[str]:
 
 def _keys(path: Path) -> Iterator[pa.Table]:
     """The key columns of the row groups, one in memory at a time."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(seekable(path), pre_buffer=is_remote(path)) as file:
         for group in range(file.num_row_groups):
             rows = file.read_row_group(group, columns=list(KEYS))
             if rows.num_rows:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import MissingData
-from pipeline.storage.atomic import os_errors
+from pipeline.storage.atomic import os_errors, pointed_at
 from pipeline.storage.chunks import Clock
 from pipeline.storage.merged import Source, date_range
 
@@ -50,8 +50,8 @@ def outdated(folder: Path, ending: str, keep: int, latest: Path) -> list[Path]:
     name = re.compile(
         rf"ml_dataset_[0-9]{{8}}_[0-9]{{8}}_([0-9]{{8}}T[0-9]{{6}}Z)_{re.escape(ending)}"
     )
-    published = latest.readlink().name if latest.is_symlink() else None
     with os_errors(folder):
+        published = (pointed_at(latest) or "").rpartition("/")[2]
         paths = list(folder.iterdir()) if folder.is_dir() else []
     stamped = sorted((m[1], path) for path in paths if (m := name.fullmatch(path.name)))
     old = [path for _, path in stamped[: max(len(stamped) - keep, 0)]]

@@ -29,6 +29,7 @@ from pipeline.storage.atomic import make_folder, os_errors
 from pipeline.storage.chunks import ChunkStore, utc_now
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.pidfile import lives
+from pipeline.storage.place import on_host
 
 KEPT = 500
 
@@ -87,7 +88,7 @@ class RunHistory:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.folder = root / "run" / "history"
+        self.folder = on_host(root) / "run" / "history"
 
     def records(self, last: int = KEPT) -> list[Document]:
         """The records, the newest first; damaged ones are passed over.

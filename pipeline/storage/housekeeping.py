@@ -19,8 +19,9 @@ from typing import Any
 
 from pipeline.errors import MissingData, StorageError, UsageError
 from pipeline.storage import documents
-from pipeline.storage.atomic import os_errors
-from pipeline.storage.snapshots import Part, newest_days, read_note
+from pipeline.storage.atomic import is_content, os_errors, pointed_at, remove_file
+from pipeline.storage.place import folders_in, is_remote, on_host, sizes_in, written_at
+from pipeline.storage.snapshots import Part, newest_days, notes_in
 from pipeline.storage.spool import entries
 
 _KEY = re.compile(
@@ -34,7 +35,7 @@ class Removable:
     """A file that can go.
 
     Attributes:
-        kind: snapshot, part, spool or fragment (of a part that was never committed).
+        kind: snapshot, part, spool, fragment (of a part that was never committed) or superseded.
         bytes: size.
     """
 
@@ -87,6 +88,28 @@ def removable(cache: Path, cutoff: str) -> list[Removable]:
     return [item for source in sources(cache) for item in _of_source(cache / source, cutoff)]
 
 
+def superseded(root: Path, cutoff: str) -> list[Removable]:
+    """What in an object store nothing points at any more: earlier builds and uploads cut short.
+
+    Args:
+        cutoff: ISO moment, JST; what was written since then stays, somebody may be reading it.
+    """
+    if not is_remote(root):
+        return []
+    oldest = dt.datetime.fromisoformat(cutoff)
+    folders = [root, root / "labels", *(root / "chunks" / n for n in folders_in(root / "chunks"))]
+    found = []
+    for folder in folders:
+        names = sizes_in(folder)
+        shown = {pointed_at(folder / name) for name in names if name.endswith(".parquet")
+                 and not is_content(name)}  # fmt: skip
+        for name in sorted(names):
+            path = folder / name
+            if is_content(name) and name not in shown and written_at(path) < oldest:
+                found.append(Removable("superseded", path, names[name]))
+    return found
+
+
 def remove(items: Iterable[Removable]) -> None:
     """Delete these files.
 
@@ -95,7 +118,7 @@ def remove(items: Iterable[Removable]) -> None:
     """
     for item in items:
         with os_errors(item.path, "cannot be deleted"):
-            item.path.unlink(missing_ok=True)
+            remove_file(item.path)
 
 
 def _of_source(folder: Path, cutoff: str) -> Iterator[Removable]:
@@ -103,7 +126,7 @@ def _of_source(folder: Path, cutoff: str) -> Iterator[Removable]:
     for path in dropped:
         yield Removable("snapshot", path, _size(path))
     listed = {part["file"] for document in kept for part in document["parts"]}
-    notes = {path: read_note(path) for path in sorted((folder / "parts").glob("*.json"))}
+    notes = notes_in(folder / "parts")
     committed = {part.file for part in notes.values() if part is not None}
     listed |= _in_force([part for part in notes.values() if part is not None])
     for path, part in notes.items():
@@ -116,7 +139,7 @@ def _of_source(folder: Path, cutoff: str) -> Iterator[Removable]:
     for path in sorted((folder / "parts").glob("*.parquet")):
         if path.name not in committed:
             yield Removable("fragment", path, _size(path))
-    yield from _spool(folder / "spool", cutoff)
+    yield from _spool(on_host(folder.parents[1]) / "cache" / folder.name / "spool", cutoff)
 
 
 def _snapshots(folder: Path, cutoff: str) -> tuple[list[Mapping[str, Any]], list[Path]]:

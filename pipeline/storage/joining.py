@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
+from pipeline.storage.copies import local_copy, seekable
 from pipeline.storage.footer import Unlike, integer
 from pipeline.storage.parquet import RowGroupWriter, layout_of, reading, row_groups
 from pipeline.storage.splice import splice
@@ -102,7 +103,7 @@ def rewrite(
     """
     first = chunk_files[0]
     with reading(first):
-        schema, layout = pq.read_schema(first), layout_of(first)
+        schema, layout = pq.read_schema(seekable(first)), layout_of(first)
     with RowGroupWriter(target, schema, layout, what) as writer:
         for path in _counted(chunk_files, progress):
             for rows in row_groups(path):
@@ -114,5 +115,5 @@ def _counted(files: Sequence[Path], progress: Progress) -> Iterator[Path]:
     sizes = [path.stat().st_size for path in files]
     for at, path in enumerate(files):
         progress(sum(sizes[:at]), sum(sizes))
-        yield path
+        yield local_copy(path)
     progress(sum(sizes), sum(sizes))

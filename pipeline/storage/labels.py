@@ -17,11 +17,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, StorageError
 from pipeline.manifest import columns_of
 from pipeline.storage import documents
-from pipeline.storage.atomic import os_errors, replacing
+from pipeline.storage.atomic import current, is_content, os_errors, remove_file, renewing
+from pipeline.storage.copies import local_copy
 from pipeline.storage.parquet import Layout, RowGroupWriter, file_sha256, reading
+from pipeline.storage.place import sizes_in
 
 Document = dict[str, Any]
 
@@ -90,6 +92,16 @@ class LabelStore:
     def part_path(self, chunk_id: str) -> Path:
         return self.folder / f"{chunk_id}.parquet"
 
+    def part_file(self, chunk_id: str) -> Path:
+        """What to read of it.
+
+        Raises:
+            StorageError: an object store refused.
+        """
+        path = self.part_path(chunk_id)
+        with os_errors(path, "cannot be read"):
+            return current(path)
+
     def document(self) -> Document | None:
         """What the table says about itself; None when there is none, or no usable one."""
         try:
@@ -109,7 +121,7 @@ class LabelStore:
     def part_bytes(self, chunk_id: str) -> int | None:
         """Size of a file on disk; None without one."""
         try:
-            return self.part_path(chunk_id).stat().st_size
+            return current(self.part_path(chunk_id)).stat().st_size
         except OSError:
             return None
 
@@ -129,11 +141,11 @@ class LabelStore:
         entry = self.entries().get(chunk_id)
         if entry is None or entry["rebuild"] != rebuild:
             return None
-        path = self.part_path(chunk_id)
         try:
+            path = local_copy(self.part_file(chunk_id))
             said = pq.read_schema(path).metadata or {}
             sha256 = file_sha256(path)
-        except (OSError, pa.ArrowException):
+        except (OSError, StorageError, pa.ArrowException):
             return None
         own = (said.get(_DEFINITION), said.get(_ORIGIN))
         last_bar = said.get(_LAST_BAR, b"").decode()
@@ -162,7 +174,7 @@ class LabelStore:
             _LAST_BAR: str(order.last_bar or "").encode(),
         }
         schema = order.schema.with_metadata(own)
-        with replacing(self.part_path(order.chunk_id)) as path:
+        with renewing(self.part_path(order.chunk_id)) as path:
             what = f"labels of {order.chunk_id}"
             with RowGroupWriter(path, schema, Layout(), what) as writer:
                 for rows in row_groups:
@@ -237,11 +249,14 @@ class LabelStore:
         Raises:
             StorageError: the file system refused.
         """
-        kept = {self.part_path(chunk_id) for chunk_id in chunk_ids}
-        others = sorted(path for path in self.folder.glob("*.parquet") if path not in kept)
+        kept = {self.part_path(chunk_id).name for chunk_id in chunk_ids}
+        with os_errors(self.folder, "cannot be read"):
+            names = sorted(name for name in sizes_in(self.folder) if name.endswith(".parquet"))
+        # What was pointed at goes with g5 cache prune: somebody may be reading it.
+        others = [self.folder / name for name in names if name not in kept and not is_content(name)]
         for path in others:
             with os_errors(path, "cannot be deleted"):
-                path.unlink(missing_ok=True)
+                remove_file(path)
         return others
 
 

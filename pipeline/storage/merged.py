@@ -16,6 +16,7 @@ from pipeline.errors import MissingData, SchemaMismatch, StorageError
 from pipeline.manifest import Column, columns_of, labels_among, schema_hash
 from pipeline.market.periods import Period
 from pipeline.storage.chunks import ChunkStore, Document
+from pipeline.storage.copies import opened, seekable
 from pipeline.storage.footer import read_footer
 from pipeline.storage.parquet import REBUILD, reading
 
@@ -121,7 +122,7 @@ def gather(chunks: ChunkStore, chunk_ids: Iterable[str]) -> list[Source]:
         raise MissingData(f"merge: no chunk in {chunks.folder}", "build chunks first")
     ordered = [period.chunk_id for period in periods]
     _refuse_incomplete(chunks, ordered)
-    sources = [Source(chunks.parquet_path(i), chunks.read_status(i)) for i in ordered]
+    sources = [Source(chunks.parquet_file(i), chunks.read_status(i)) for i in ordered]
     _refuse_mixed(sources)
     _refuse_overlap(sources)
     return sources
@@ -162,7 +163,7 @@ def dataset_hash(parquet: Path, sources: Iterable[Source]) -> str:
     digest = hashlib.sha256()
     for source in sources:
         digest.update(bytes.fromhex(source.status["parquet_sha256"]))
-    with parquet.open("rb") as file:
+    with opened(parquet) as file:
         digest.update(read_footer(file).data)
     return digest.hexdigest()
 
@@ -243,7 +244,7 @@ def _columns_in_file(source: Source) -> tuple[Column, ...]:
         StorageError: it is damaged, or has another number of rows than the status says.
     """
     with reading(source.path):
-        footer = pq.read_metadata(source.path)
+        footer = pq.read_metadata(seekable(source.path))
         found = columns_of(footer.schema.to_arrow_schema())
     if footer.num_rows != source.status["rows"]:
         raise StorageError(

@@ -32,6 +32,8 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
 from pipeline.manifest import KEYS, columns_of, compare
+from pipeline.storage.copies import opened, seekable
+from pipeline.storage.place import is_remote
 
 DATE, CODE = KEYS
 REBUILD = "request a rebuild of the chunk: g5 rebuild"  # what helps against a damaged chunk
@@ -208,7 +210,7 @@ def encoding_of(schema: pa.Schema, layout: Layout) -> str:
 
 def layout_of(path: Path) -> Layout:
     """The layout a file was written with, as far as its footer shows: for a copy of it."""
-    metadata = pq.read_metadata(path)
+    metadata = pq.read_metadata(seekable(path))
     if not metadata.num_row_groups:
         return Layout()
     group = metadata.row_group(0)
@@ -226,7 +228,7 @@ def read_metadata(path: Path) -> pq.FileMetaData:
     Raises:
         OSError, pyarrow.ArrowException: the file cannot be read, or is no Parquet file.
     """
-    with pa.OSFile(str(path)) as file:
+    with pa.PythonFile(seekable(path)) if is_remote(path) else pa.OSFile(str(path)) as file:
         reader = pq.core.ParquetReader()
         reader.open(file)
         return reader.metadata
@@ -234,7 +236,7 @@ def read_metadata(path: Path) -> pq.FileMetaData:
 
 def file_sha256(path: Path) -> str:
     """sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -290,7 +292,7 @@ def row_groups(path: Path, hint: str = REBUILD) -> Iterator[pa.Table]:
         StorageError: it is damaged.
     """
     with reading(path, hint):
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(seekable(path), pre_buffer=is_remote(path))
     with file:
         for group in range(file.num_row_groups):
             with reading(path, hint):

@@ -18,6 +18,7 @@ from typing import Any
 from pipeline.errors import PipelineError
 from pipeline.storage import documents
 from pipeline.storage.atomic import make_folder, os_errors
+from pipeline.storage.place import on_host
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -52,7 +53,7 @@ class ProgressBoard:
     """The progress files of an output root."""
 
     def __init__(self, root: Path) -> None:
-        self.folder = root / "run" / "progress"
+        self.folder = on_host(root) / "run" / "progress"
 
     def tell(self, progress: Progress) -> None:
         """Write or replace the file of a task.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.storage.atomic import os_errors
+from pipeline.storage.atomic import os_errors, remove_file
 from pipeline.storage.chunks import ChunkStore
 
 
@@ -33,7 +33,7 @@ def withdraw(store: ChunkStore, chunk_ids: Iterable[str]) -> list[str]:
     for chunk_id in waiting:
         path = store.rebuild_path(chunk_id)
         with os_errors(path, "cannot be deleted"):
-            path.unlink(missing_ok=True)
+            remove_file(path)
     return waiting
 
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.storage import documents
-from pipeline.storage.atomic import os_errors, replace_symlink, write_bytes
+from pipeline.storage.atomic import os_errors, point_at, pointed_at, remove_file, write_bytes
 from pipeline.storage.chunks import Clock, utc_now
+from pipeline.storage.place import is_remote
 
 Document = dict[str, Any]
 
@@ -52,9 +53,8 @@ class ReportStore:
         except PipelineError:
             return None
         path = self.folder / receipt["report"]
-        shown = self.latest_path
-        whole = _size(path) == receipt["bytes"] and shown.is_symlink()
-        return Report(path, receipt) if whole and shown.readlink().name == path.name else None
+        whole = _size(path) == receipt["bytes"] and self._shows(path)
+        return Report(path, receipt) if whole else None
 
     def earlier(self, origin: str) -> Document | None:
         """The facts of the newest report of this origin that has usable ones."""
@@ -82,7 +82,7 @@ class ReportStore:
         content = page.encode()
         write_bytes(path, content)
         documents.write_document(path.with_suffix(".json"), "report_facts", facts)
-        replace_symlink(self.latest_path, path.name)
+        self._show(path)
         receipt = {
             "report": path.name,
             "bytes": len(content),
@@ -106,8 +106,22 @@ class ReportStore:
             names = sorted({path.stem for path in paths}, reverse=True)
             removed = sorted(path for path in paths if path.stem in names[keep:])
             for path in removed:
-                path.unlink(missing_ok=True)
+                remove_file(path)
         return removed
+
+    def _show(self, path: Path) -> None:
+        if is_remote(path):  # where a browser follows no pointers of ours
+            write_bytes(self.latest_path, _turning_to(path))
+        else:
+            point_at(self.latest_path, path.name)
+
+    def _shows(self, path: Path) -> bool:
+        try:
+            if is_remote(path):
+                return self.latest_path.read_bytes() == _turning_to(path)
+            return pointed_at(self.latest_path) == path.name
+        except OSError:
+            return False
 
     def _new_path(self) -> Path:
         """A name not yet taken, after all that are: the order of names is that of time."""
@@ -117,6 +131,11 @@ class ReportStore:
             newest = dt.datetime.strptime(max(taken), f"report_{_STAMP}").replace(tzinfo=dt.UTC)
             moment = max(moment, newest + dt.timedelta(seconds=1))
         return self.folder / f"report_{moment:{_STAMP}}.html"
+
+
+def _turning_to(path: Path) -> bytes:
+    """A page that takes its reader to another one."""
+    return f'<!doctype html><meta http-equiv="refresh" content="0; url={path.name}">\n'.encode()
 
 
 def _size(path: Path) -> int:

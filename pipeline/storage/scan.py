@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from pipeline.manifest import KEYS, Column, columns_of
 from pipeline.market.drift import ChunkProfile, ColumnProfile, same_all_day
 from pipeline.market.quality import Finding, Span
+from pipeline.storage.copies import seekable
 from pipeline.storage.parquet import CODE, DATE, reading
+from pipeline.storage.place import is_remote
 
 SAMPLED = 1024  # rows of a row group that a distribution is made of
 _BATCH_BYTES = 64 << 20  # of decoded values in memory at a time
@@ -68,7 +70,7 @@ class DatasetFile:
     def __init__(self, path: Path, extents: Sequence[Extent] = ()) -> None:
         self.path = path
         with reading(path, _HINT):
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(seekable(path), pre_buffer=is_remote(path))
         self._footer = self._file.metadata
         self._extents = extents
 

@@ -28,6 +28,8 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import MissingData, StorageError
 from pipeline.storage import atomic, documents
+from pipeline.storage.copies import local_copy
+from pipeline.storage.place import contents_in, on_host, sizes_in
 
 WHOLE = "all"  # period of a source that is always fetched in one piece
 _ROWS_AT_ONCE = 1 << 16
@@ -153,16 +155,16 @@ class SnapshotStore:
 
     def __init__(self, root: Path, origin: str) -> None:
         self.root = root / "cache"
+        self._spools = on_host(root) / "cache"
         self.origin = origin
 
     def spool_folder(self, source: str) -> Path:
         """Where days wait for their part."""
-        return self.root / source / "spool"
+        return self._spools / source / "spool"
 
     def parts(self, source: str) -> list[Part]:
         """Every committed part of a source."""
-        notes = sorted((self.root / source / "parts").glob("*.json"))
-        parts = [read_note(note) for note in notes]
+        parts = notes_in(self.root / source / "parts").values()
         return [part for part in parts if part is not None and part.origin == self.origin]
 
     def add(
@@ -290,10 +292,8 @@ class SnapshotStore:
             document = documents.read_document(path, "snapshot")
         except StorageError:
             return None
-        whole = all(
-            _size(self.root / source / "parts" / part["file"]) == part["bytes"]
-            for part in document["parts"]
-        )
+        sizes = sizes_in(self.root / source / "parts")
+        whole = all(sizes.get(part["file"]) == part["bytes"] for part in document["parts"])
         return document if whole and document["origin"] == self.origin else None
 
     def get(self, source: str, key: str) -> Mapping[str, Any]:
@@ -360,7 +360,7 @@ class SnapshotStore:
         """
         path = self.root / source / "parts" / file
         try:
-            return pq.read_table(path, columns=list(columns) if columns else None)
+            return pq.read_table(local_copy(path), columns=list(columns) if columns else None)
         except (OSError, pa.ArrowException) as error:
             raise StorageError(
                 f"snapshot part {path}: cannot be read: {error}",
@@ -389,14 +389,25 @@ class SnapshotStore:
         atomic.write_json(path.with_suffix(".json"), asdict(part))
 
 
-def read_note(path: Path) -> Part | None:
-    """The note of a part; None when it is absent, no such note, or its part is not whole."""
+def notes_in(folder: Path) -> dict[Path, Part | None]:
+    """The notes of a folder of parts, by path; None for what is no note, or of a part that is not
+    whole.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    with atomic.os_errors(folder, "cannot be read"):
+        notes, sizes = contents_in(folder, ".json"), sizes_in(folder)
+    return {path: _part(content, sizes) for path, content in notes.items()}
+
+
+def _part(content: bytes, sizes: Mapping[str, int]) -> Part | None:
     try:
-        note = json.loads(path.read_text("utf-8"))
+        note = json.loads(content)
         part = Part(**{**note, "days": tuple(Day(**day) for day in note["days"])})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return None
-    return part if _size(path.with_name(part.file)) == part.bytes else None
+    return part if sizes.get(part.file) == part.bytes else None
 
 
 def _entry(selection: Selection) -> dict[str, Any]:

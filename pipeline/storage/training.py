@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from pipeline.errors import MissingData, PipelineError, StorageError
 from pipeline.manifest import KEYS, stamped
 from pipeline.storage import documents
-from pipeline.storage.atomic import replacing
+from pipeline.storage.atomic import current, renewing
+from pipeline.storage.copies import local_copy, seekable
 from pipeline.storage.datasets import Dataset
 from pipeline.storage.labels import LabelStore
 from pipeline.storage.parquet import (
@@ -48,7 +49,7 @@ class TrainingSet:
         """Why it has to be written; None when it holds just this dataset and these labels."""
         try:
             said = documents.read_document(self.metadata_path, "training")
-            size = self.path.stat().st_size
+            size = current(self.path).stat().st_size
         except MissingData:
             return "never written"
         except PipelineError as error:
@@ -72,13 +73,13 @@ class TrainingSet:
             StorageError: the rows of the two differ, a file is damaged, or the file system
                 refused.
         """
-        features = pq.read_schema(dataset.path)
+        features = pq.read_schema(seekable(dataset.path))
         schema = stamped(
             pa.schema([*features, *_label_fields(self._labels, labels)]),
             dataset.metadata["feature_schema_version"],
         )
         what = self.path.name
-        with replacing(self.path) as path, ExitStack() as files:
+        with renewing(self.path) as path, ExitStack() as files:
             beside = _Months(self._labels, labels, files)
             with RowGroupWriter(path, schema, layout_of(dataset.path), what) as writer:
                 for rows in row_groups(dataset.path, _REMAKE):
@@ -105,7 +106,7 @@ class _Months:
     def __init__(self, store: LabelStore, labels: Mapping[str, Any], files: ExitStack) -> None:
         self._places: dict[dt.date, tuple[Path, pq.ParquetFile, int]] = {}
         for part in labels["parts"]:
-            path = store.part_path(part["chunk_id"])
+            path = local_copy(store.part_file(part["chunk_id"]))
             with reading(path, _REMAKE):
                 file = files.enter_context(pq.ParquetFile(path))
                 for group in range(file.num_row_groups):
@@ -137,7 +138,7 @@ class _Months:
 
 
 def _label_fields(store: LabelStore, labels: Mapping[str, Any]) -> Iterator[pa.Field[Any]]:
-    path = store.part_path(labels["parts"][0]["chunk_id"])
+    path = local_copy(store.part_file(labels["parts"][0]["chunk_id"]))
     with reading(path, _REMAKE):
         schema = pq.read_schema(path)
     yield from (field for field in schema if field.name not in KEYS)

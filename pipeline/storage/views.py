@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import SchemaMismatch, StorageError
-from pipeline.storage.atomic import make_folder, os_errors, replace_symlink, replacing
+from pipeline.errors import SchemaMismatch, StorageError, UsageError
+from pipeline.storage.atomic import make_folder, os_errors, point_at, replacing
 from pipeline.storage.chunks import ChunkStore, Clock, utc_now
 from pipeline.storage.footer import MAGIC, FooterWriter, Unlike, read_footer, text
 from pipeline.storage.generations import KEPT, new_path, outdated
 from pipeline.storage.merged import Source, gather, refuse_if_rebuilt
+from pipeline.storage.place import is_remote
 from pipeline.storage.splice import damaged
 from pipeline.storage.thrift import Struct, ThriftError
 
@@ -54,16 +55,22 @@ class ViewStore:
             The folder of the view.
 
         Raises:
+            UsageError: the root is in an object store.
             MissingData: no chunk, one that is not complete, or no rows at all.
             SchemaMismatch: chunks with different schemas.
             StorageError: chunks of different origin or overlapping or on another file system, a
                 damaged file, a chunk rebuilt meanwhile, or the file system refused.
         """
+        if is_remote(self.root):
+            raise UsageError(
+                f"--view: {self.root} is an object store, which has no links",
+                "read the dataset, or the chunks in place",
+            )
         sources = gather(chunks, chunk_ids)
         view = self.latest()
         if view is None or not self.shows(chunks, chunk_ids):
             view = self._write(chunks, sources)
-            replace_symlink(self.latest_path, os.path.relpath(view, self.root))
+            point_at(self.latest_path, os.path.relpath(view, self.root))
         self.prune(keep)
         return view
 

@@ -23,6 +23,7 @@ import psutil
 from pipeline.errors import MissingData, PipelineError
 from pipeline.storage.atomic import os_errors
 from pipeline.storage.pidfile import PidFile, pid_files
+from pipeline.storage.place import on_host
 from pipeline.tasks import config, running
 
 _START_S = 60.0
@@ -58,7 +59,7 @@ class Stopped:
 
 def pid_file(root: Path, name: str) -> PidFile:
     """Of a run of this name on an output root."""
-    return PidFile(root / "run" / f"{name}.pid")
+    return PidFile(on_host(root) / "run" / f"{name}.pid")
 
 
 def start(root: Path, name: str, words: Sequence[str]) -> Started:
@@ -74,7 +75,7 @@ def start(root: Path, name: str, words: Sequence[str]) -> Started:
     """
     file = pid_file(root, name)
     moment = dt.datetime.now(config.JST)
-    log = root / "logs" / f"{name}_{moment:%Y%m%d_%H%M%S}.log"
+    log = on_host(root) / "logs" / f"{name}_{moment:%Y%m%d_%H%M%S}.log"
     command = [sys.executable, "-m", "pipeline.cli", *words, "--pid-file", str(file.path)]
     with os_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +127,7 @@ def stop(root: Path, name: str, patience_s: float) -> Stopped:
 
 def names(root: Path) -> list[str]:
     """Of the pid files of a root, whatever they are worth."""
-    return [file.name for file in pid_files(root / "run")]
+    return [file.name for file in pid_files(on_host(root) / "run")]
 
 
 def _not_running(root: Path, file: PidFile) -> MissingData:

@@ -25,6 +25,7 @@ from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.orders import BuildOrder
 from pipeline.storage.parquet import Layout
+from pipeline.storage.place import on_host
 from pipeline.storage.scratch import array_store
 from pipeline.tasks import config, logs, memory, planning
 from pipeline.tasks.config import Settings
@@ -111,7 +112,7 @@ class BuildChunk(luigi.Task):
         report(0, 1 + len(months))
         with (
             store.build(order, layout, growth) as writer,
-            array_store(store.folder, settings.columns_in_memory_mb << 20) as columns,
+            array_store(on_host(store.folder), settings.columns_in_memory_mb << 20) as columns,
         ):
             writer.expect_rows(inputs.listed_members())
             with compiled_once(settings.data_output_dir):

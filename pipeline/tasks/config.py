@@ -29,6 +29,7 @@ from luigi.configuration import LuigiConfigParser, add_config_path, get_config
 
 from pipeline.api.plans import PLANS, Plan
 from pipeline.errors import UsageError
+from pipeline.storage.place import place_of
 from pipeline.storage.policy import Mode, Way
 from pipeline.tasks import logs, runtime
 
@@ -75,7 +76,9 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,39}")
 class g5(luigi.Config):  # noqa: N801  (the name is the section)
     """What an operator may change."""
 
-    data_output_dir = luigi.Parameter(default="output", description="root of everything written")
+    data_output_dir = luigi.Parameter(
+        default="output", description="root of everything written: a folder or s3://bucket/prefix"
+    )
     plan = luigi.Parameter(default="premium", description="free, light, standard or premium")
     requests_per_minute = luigi.Parameter(
         default="plan", description="plan: the limit of the plan; 0: none; or a number"
@@ -187,7 +190,7 @@ def _worker_id() -> str:
     flags, _ = parser.parse_known_args(sys.argv[1:])
     root = flags.g5_data_output_dir or get_config().get(SECTION, "data_output_dir", "output")
     one_of_many = f"/{os.getpid()}" if flags.assistant else ""
-    return f"g5@{socket.gethostname()}:{Path(root).expanduser().absolute()}{one_of_many}"
+    return f"g5@{socket.gethostname()}:{place_of(root)}{one_of_many}"
 
 
 def use_profile(path: Path) -> None:
@@ -222,7 +225,7 @@ def settings() -> Settings:
     raw = _raw()
     route = cast(SourceRoute, _choice("source_route", raw.source_route, ROUTES))
     return Settings(
-        data_output_dir=Path(raw.data_output_dir).expanduser().absolute(),
+        data_output_dir=place_of(raw.data_output_dir),
         plan=cast(Plan, _choice("plan", raw.plan, PLANS)),
         requests_per_minute=(
             None

@@ -32,6 +32,7 @@ from pipeline.market.asof import Publication, published_at
 from pipeline.market.sessions import DateArray, TradingCalendar
 from pipeline.storage import policy
 from pipeline.storage.ledger import SendLedger
+from pipeline.storage.place import on_host
 from pipeline.storage.policy import Known, Rules, Wanted
 from pipeline.storage.snapshots import (
     WHOLE,
@@ -212,7 +213,7 @@ def counted(session: ApiSession, source: str) -> Iterator[None]:
 @cache
 def _ledger(root: Path) -> SendLedger:
     """What this account was asked lately, by whichever process of whichever run."""
-    return SendLedger(root / "run" / "requests.log")
+    return SendLedger(on_host(root) / "run" / "requests.log")
 
 
 def fetch_snapshot(

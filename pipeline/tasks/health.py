@@ -25,6 +25,7 @@ from pipeline.storage.chunks import ChunkStore, utc_now
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.gate import Checks, Gate, Verdict, compared
 from pipeline.storage.pidfile import lives, pid_files
+from pipeline.storage.place import on_host
 from pipeline.storage.snapshots import SnapshotStore
 from pipeline.tasks import config, label_state, planning, running
 from pipeline.tasks.config import Settings
@@ -104,9 +105,10 @@ def output(question: Question) -> Iterator[Finding]:
     except UsageError as error:
         yield Finding("output", str(root), str(error))
         return
-    if not root.exists():
+    here = on_host(root)  # where even what goes to an object store is written first
+    if not here.exists():
         return
-    needed, free = _room(question), shutil.disk_usage(root).free
+    needed, free = _room(question), shutil.disk_usage(here).free
     if free < needed:
         yield Finding(
             "output", str(root), f"{free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed for the "
@@ -139,7 +141,7 @@ def runs(question: Question) -> Iterator[Finding]:
             yield Finding("runs", chunk_id, f"{text}; the next run builds it again")
         elif status["state"] == "building" and (why := why_unfinished(status, now)):
             yield Finding("runs", chunk_id, why)
-    for file in pid_files(question.settings.data_output_dir / "run"):
+    for file in pid_files(on_host(question.settings.data_output_dir) / "run"):
         if file.exists() and file.process() is None:
             yield Finding(
                 "runs", file.name, f"{file.path} names a process that is gone: the run was killed; "

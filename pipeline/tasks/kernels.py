@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.storage.atomic import os_errors
+from pipeline.storage.place import on_host
 from pipeline.version import code_version
 
 log = logging.getLogger(__name__)
@@ -25,13 +26,14 @@ def compiled_once(root: Path) -> Iterator[None]:
     Raises:
         StorageError: the file system refused.
     """
-    mark = root / "run" / f"kernels-{code_version()}"
+    folder = on_host(root) / "run"
+    mark = folder / f"kernels-{code_version()}"
     if mark.exists():
         yield
         return
     with os_errors(mark):
         mark.parent.mkdir(parents=True, exist_ok=True)
-        handle = (root / "run" / "kernels.lock").open("w")
+        handle = (folder / "kernels.lock").open("w")
     with handle as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not mark.exists():

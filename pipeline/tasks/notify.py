@@ -25,6 +25,7 @@ from pipeline.errors import PipelineError
 from pipeline.report.alerts import Cause, Look, Message, Told, due
 from pipeline.storage.alertbook import AlertBook
 from pipeline.storage.history import RunHistory
+from pipeline.storage.place import on_host
 from pipeline.tasks import config, logs
 from pipeline.tasks.health import Finding
 from pipeline.tasks.logs import WEBHOOK
@@ -109,7 +110,7 @@ def run_ended(root: Path, what: str, code: int, problem: str | None = None) -> N
     if not code:
         tell(root, Look(what, (), config.stamp()))
         return
-    told = problem or _recorded(root) or f"see {root / 'logs'}"
+    told = problem or _recorded(root) or f"see {on_host(root) / 'logs'}"
     key = told.partition(":")[0][:80]  # the step, or the setting
     text = f"{what} failed with exit code {code}: {told}"
     tell(root, Look(what, (Cause(key, text),), config.stamp(), whole=False))

@@ -25,6 +25,7 @@ from pipeline.errors import MissingData
 from pipeline.market.periods import ChunkRange
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.place import on_host
 from pipeline.tasks import label_state, planning, running, sourcing, standing
 from pipeline.tasks.config import Settings
 from pipeline.tasks.estimates import Built, Yardstick, yardstick
@@ -150,7 +151,7 @@ def plan_of(
     gate, merge, labels = _steps(store, steps, settings.origin, calendar, building=bool(due))
     batches = list(sourcing.batches(sources, calendar_asked=asked))
     disk_bytes = _disk_bytes(chunks, sources, merged=merge is not None)
-    disk_free = shutil.disk_usage(_existing(settings.data_output_dir)).free
+    disk_free = shutil.disk_usage(_existing(on_host(settings.data_output_dir))).free
     return Plan(
         settings=settings,
         start=start,

@@ -40,6 +40,8 @@ from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, sweep_leftovers
 from pipeline.storage.chunks import ChunkStore, covered_range
+from pipeline.storage.copies import forget_unused
+from pipeline.storage.place import is_remote, on_host, sizes_in
 from pipeline.storage.policy import ANY_AGE
 from pipeline.tasks import config, logs, recording, running, runtime
 from pipeline.tasks.config import Settings
@@ -125,6 +127,9 @@ def check_output(root: Path) -> None:
     Raises:
         UsageError: it, or the nearest folder above it that exists, is no writable folder.
     """
+    if is_remote(root):
+        _check_store(root)
+        return
     existing = root
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
@@ -133,6 +138,15 @@ def check_output(root: Path) -> None:
         raise UsageError(
             f"data_output_dir {root}: {existing} {what}", "choose a folder you can write to"
         )
+
+
+def _check_store(root: Path) -> None:
+    """Ask an object store for something below the root."""
+    try:
+        with os_errors(root, "cannot be reached"):
+            sizes_in(root)
+    except StorageError as error:
+        raise UsageError(f"data_output_dir {error.message}", error.hint) from error
 
 
 def check_manifest() -> None:
@@ -298,7 +312,8 @@ def hold_output(root: Path) -> None:
     global _lock  # noqa: PLW0603  (a lock lives as long as its process)
     if _lock is not None or not runtime.is_main_process():
         return
-    path = root / running.LOCK
+    here = on_host(root)
+    path = here / running.LOCK
     with os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("a+")
@@ -320,9 +335,11 @@ def hold_output(root: Path) -> None:
         handle.close()
         raise
     _lock = handle
-    with os_errors(root / "logs"):
-        logs.configure(root / "logs", config.settings().log_format)
-    sweep_leftovers(root, _LEFTOVER_S, time.time())
+    with os_errors(here / "logs"):
+        logs.configure(here / "logs", config.settings().log_format)
+    sweep_leftovers(here, _LEFTOVER_S, time.time())
+    if is_remote(root):
+        forget_unused(time.time())
     recording.show_nothing(root)  # what a killed run left
     recording.begin(root)
 

@@ -33,6 +33,7 @@ from pipeline.market.universe import members_by_session
 from pipeline.storage import documents
 from pipeline.storage.datasets import DatasetStore, metadata_path
 from pipeline.storage.merged import Source, dataset_hash
+from pipeline.storage.place import is_remote
 from pipeline.storage.scan import DatasetFile, Extent, Keys
 from pipeline.storage.snapshots import SnapshotStore, select
 from pipeline.storage.thrift import ThriftError
@@ -123,11 +124,15 @@ def examine(settings: Settings, dataset: Path | None, wanted: Sequence[str]) -> 
 def _latest(settings: Settings) -> Path:
     store = DatasetStore(settings.data_output_dir)
     path = store.latest_path
-    if not path.exists():
+    if is_remote(path):
+        found = store.latest_file()
+    else:  # a copy under the latest name will do too
+        found = path.resolve() if path.exists() else None
+    if found is None:
         raise MissingData(
             f"{path}: there is no dataset", "run g5 run production, or give one with --dataset"
         )
-    return store.root / path.readlink() if path.is_symlink() else path
+    return found
 
 
 def _metadata(path: Path, report: Report) -> Mapping[str, Any] | None:

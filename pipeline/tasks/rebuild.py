@@ -10,6 +10,7 @@ from pipeline.errors import MissingData
 from pipeline.market.periods import Period
 from pipeline.storage.atomic import os_errors
 from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.place import on_host
 from pipeline.tasks import config, logs
 
 
@@ -23,7 +24,7 @@ def request_once(chunk_ids: Sequence[str]) -> None:
         StorageError: the file system refused.
     """
     settings = config.settings()
-    mark = settings.data_output_dir / "run" / f"{logs.run_id()}.rebuild"
+    mark = on_host(settings.data_output_dir) / "run" / f"{logs.run_id()}.rebuild"
     with os_errors(mark):
         mark.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -29,6 +29,7 @@ from pipeline.storage.atomic import write_bytes
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.history import End, Note, RunHistory
+from pipeline.storage.place import on_host, place_of
 from pipeline.storage.progress import Progress, ProgressBoard
 from pipeline.tasks import config, logs, memory, runtime
 from pipeline.version import code_version
@@ -105,7 +106,7 @@ def show(task: Any, what: str, unit: str, done: int, total: int, began: float) -
         logs.run_id(), name_of(task), what, unit, **numbers, began=began, told=time.time()
     )
     with suppress(PipelineError):  # nobody needs it so much that the task should fail or complain
-        ProgressBoard(Path(root)).tell(told)
+        ProgressBoard(place_of(root)).tell(told)
 
 
 def show_nothing(root: Path) -> None:
@@ -172,7 +173,7 @@ def _note(
         peak_rss_bytes=peak if peak is not None else memory.peak_bytes() if own else 0,
         requests=sent if own else {},
     )
-    _quietly(lambda: RunHistory(Path(root)).note(logs.run_id(), note))
+    _quietly(lambda: RunHistory(place_of(root)).note(logs.run_id(), note))
     if own:
         _requests.clear()
 
@@ -201,7 +202,7 @@ def _finish(root: Path) -> None:
 
     def complete() -> None:
         record = RunHistory(root).finish(logs.run_id(), end)
-        write_bytes(root / METRICS, metrics.text(record, *_standing(root)))
+        write_bytes(on_host(root) / METRICS, metrics.text(record, *_standing(root)))
 
     show_nothing(root)
     _quietly(complete)

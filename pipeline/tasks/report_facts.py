@@ -34,6 +34,7 @@ from pipeline.report.facts import (
 from pipeline.report.profile import Profile
 from pipeline.report.surface import surface_of
 from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.copies import local_copy
 from pipeline.storage.corrections import Correction, corrections
 from pipeline.storage.datasets import Dataset
 from pipeline.storage.history import RunHistory
@@ -163,8 +164,8 @@ class _Chunks:
         return KeptChunk(build, warnings, unavailable, profile)
 
     def _profile(self, status: Mapping[str, Any], metadata: Mapping[str, Any]) -> Profile | None:
-        path = self._store.parquet_path(status["chunk_id"])
         try:
+            path = local_copy(self._store.parquet_file(status["chunk_id"]))
             return profile_of(path, metadata["null_rates"], self._members(status))
         except PipelineError as error:
             log.warning("report: chunk %s is not measured: %s", status["chunk_id"], error)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.storage.place import on_host
+
 LOCK = Path("run", "build.lock")
 
 _HOLDER = re.compile(r"pid ([0-9]{1,9})")
@@ -19,7 +21,7 @@ def holder(root: Path) -> int | None:
     The lock's file names its last holder, who holds it as long as it lives. A process that
     started after the name was written is another one with the same number.
     """
-    path = root / LOCK
+    path = on_host(root) / LOCK
     try:
         noted = path.stat().st_mtime
         found = _HOLDER.fullmatch(path.read_text("utf-8", errors="replace").strip())

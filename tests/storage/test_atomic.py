@@ -138,7 +138,7 @@ def test_a_symlink_is_switched_in_one_step(tmp_path, old):
     (tmp_path / "b.parquet").write_bytes(b"b")
     if old:
         link.symlink_to(old)
-    atomic.replace_symlink(link, "b.parquet")
+    atomic.point_at(link, "b.parquet")
     assert link.readlink() == Path("b.parquet")
     assert link.read_bytes() == b"b"
     assert (tmp_path / "a.parquet").read_bytes() == b"a"
@@ -149,7 +149,7 @@ def test_a_symlink_never_replaces_a_folder(tmp_path):
     """A folder of that name is somebody's data."""
     (tmp_path / "latest").mkdir()
     with pytest.raises(StorageError, match="Is a directory"):
-        atomic.replace_symlink(tmp_path / "latest", "b.parquet")
+        atomic.point_at(tmp_path / "latest", "b.parquet")
     assert (tmp_path / "latest").is_dir()
     assert leftovers(tmp_path) == []
 

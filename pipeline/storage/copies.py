@@ -1,0 +1,78 @@
+"""Reading large files of an output root: in place, or from an object store.
+
+An object that is read as a whole is copied to this machine once. Its name is never given to other
+content, so a copy is good for ever; those not used for some days go when a run begins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.storage.atomic import os_errors, replacing
+from pipeline.storage.place import file_system, host_folder, is_remote
+
+_UNUSED_S = 7 * 86400.0
+_BLOCK = 1 << 20
+
+
+def local_copy(path: Path) -> Path:
+    """A file of this machine with the content of ``path``, which is itself where it can be.
+
+    Raises:
+        StorageError: it is not there, or cannot be read or copied.
+    """
+    if not is_remote(path):
+        return path
+    copy = _copies() / hashlib.sha256(str(path).encode()).hexdigest()[:32] / path.name
+    try:
+        os.utime(copy)
+    except OSError:
+        system, key = file_system(path)
+        with replacing(copy) as temporary, os_errors(path, "cannot be read"):
+            system.get_file(key, str(temporary))
+    return copy
+
+
+def seekable(path: Path) -> Any:
+    """What pyarrow opens to read parts of a file: its path, or a file over an object store.
+
+    Raises:
+        OSError: the object is not there.
+    """
+    if not is_remote(path):
+        return path
+    system, key = file_system(path)
+    return system.open(key, "rb", cache_type="readahead", block_size=_BLOCK)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The file, open for reading.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with seekable(path) if is_remote(path) else path.open("rb") as file:
+        yield file
+
+
+def forget_unused(now: float) -> None:
+    """Remove the copies not used for a week.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    for copy in _copies().glob("*/*"):
+        with suppress(OSError):
+            if copy.stat().st_mtime < now - _UNUSED_S:
+                copy.unlink()
+                copy.parent.rmdir()
+
+
+def _copies() -> Path:
+    return host_folder() / "objects"
