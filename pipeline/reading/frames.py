@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ import pyarrow as pa
 from pipeline.errors import UsageError
 from pipeline.manifest import KEYS
 from pipeline.storage.parquet import CODE, DATE
+from pipeline.storage.place import is_remote
 from pipeline.storage.rows import Wanted
 
 
@@ -55,13 +57,14 @@ def scan(
     """
     pl = _polars()
 
-    def rows(files: Any, columns: Sequence[str]) -> Any:
-        frame = pl.scan_parquet(files).filter(pl.col(DATE).is_between(wanted.first, wanted.last))
+    def rows(files: Any, columns: Sequence[str], options: Mapping[str, str] | None = None) -> Any:
+        frame = pl.scan_parquet(files, storage_options=options)
+        frame = frame.filter(pl.col(DATE).is_between(wanted.first, wanted.last))
         if wanted.codes is not None:
             frame = frame.filter(pl.col(CODE).is_in(list(wanted.codes)))
         return frame.select(*KEYS, *columns)
 
-    frame = rows(path, features)
+    frame = rows(*_named(path, features)) if is_remote(path) else rows(path, features)
     if not labels:
         return frame
     beside = rows(list(label_paths), labels)
@@ -72,6 +75,13 @@ def scan(
         for name, day in last_known.items()
     ]
     return frame.join(beside.with_columns(known), on=list(KEYS), how="left", maintain_order="left")
+
+
+def _named(path: Path, columns: Sequence[str]) -> tuple[str, Sequence[str], Mapping[str, str]]:
+    """A remote file as Polars wants it: it has a client of its own, which refuses an endpoint
+    without TLS unless told otherwise."""
+    plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http:")
+    return str(path), columns, {"aws_allow_http": "true"} if plain else {}
 
 
 def _polars() -> ModuleType:

@@ -1,0 +1,236 @@
+"""The stores on an object store: two real servers, the same rules as on a disk."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import StorageError, UsageError
+from pipeline.storage import atomic, housekeeping, place
+from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.copies import forget_unused, local_copy, seekable
+from pipeline.storage.datasets import DatasetStore
+from pipeline.storage.views import ViewStore
+from tests.object_stores import SECRET, ObjectStore, gateway, moto, used
+from tests.storage.builders import build, rows
+
+FAR = "2100-01-01T00:00:00+09:00"
+
+
+@pytest.fixture(scope="module", params=["moto", "gateway"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ObjectStore]:
+    start = {"moto": moto, "gateway": gateway}[request.param]
+    with start(tmp_path_factory.mktemp("server")) as store:
+        yield store
+
+
+@pytest.fixture
+def root(server: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh output root in the store."""
+    with used(server, tmp_path / "host", monkeypatch):
+        yield place.place_of(f"s3://market/{tmp_path.name}")
+
+
+DAYS = {"2020Q1": dt.date(2020, 1, 6), "2020Q2": dt.date(2020, 4, 1)}
+
+
+def build_chunk(store: ChunkStore, chunk: str) -> None:
+    day = DAYS[chunk]
+    build(store, chunk, rows([day]), covered_from=day, covered_to=day + dt.timedelta(days=20))
+
+
+def _fail_half_way(path: Path) -> None:
+    with atomic.renewing(path) as here:
+        here.write_bytes(b"half of the n")
+        raise ZeroDivisionError
+
+
+def objects(root: Path) -> list[str]:
+    """Every object below a root."""
+    system, key = place.file_system(root)
+    return sorted(name.removeprefix(f"{key}/") for name in system.find(key))
+
+
+def test_small_files_folders_and_their_sizes(root: Path) -> None:
+    assert place.is_remote(root)
+    assert place.sizes_in(root / "a") == {}
+    assert place.folders_in(root) == []
+    for name in ("x.json", "y.json"):
+        atomic.write_json(root / "a" / name, {"name": name})
+    atomic.write_bytes(root / "a" / "z.bin", b"123")
+    assert place.sizes_in(root / "a") == {"x.json": 23, "y.json": 23, "z.bin": 3}
+    assert place.folders_in(root) == ["a"]
+    assert [p.name for p in place.contents_in(root / "a", ".json")] == ["x.json", "y.json"]
+    atomic.remove_file(root / "a" / "x.json")
+    atomic.remove_file(root / "a" / "x.json")
+    assert objects(root) == ["a/y.json", "a/z.bin"]
+
+
+def test_a_large_file_is_renewed_without_disturbing_its_readers(root: Path) -> None:
+    path = root / "labels" / "2020Q1.parquet"
+    with atomic.renewing(path) as here:
+        here.write_bytes(b"old" * 1000)
+    old = atomic.current(path)
+    with seekable(old) as reading:
+        assert reading.read(3) == b"old"
+        with atomic.renewing(path) as here:
+            here.write_bytes(b"new" * 1000)
+        assert reading.read() == b"old" * 999
+    assert atomic.current(path).read_bytes() == b"new" * 1000
+    assert atomic.current(path) != old
+    assert not list((place.host_folder() / "tmp").iterdir())
+
+
+def test_a_failed_writer_leaves_what_was_there(root: Path) -> None:
+    path = root / "labels" / "2020Q1.parquet"
+    with atomic.renewing(path) as here:
+        here.write_bytes(b"old")
+    before = objects(root)
+    with pytest.raises(ZeroDivisionError):
+        _fail_half_way(path)
+    assert objects(root) == before
+    assert atomic.current(path).read_bytes() == b"old"
+
+
+def test_what_nothing_points_at_is_pruned_when_it_is_old(root: Path) -> None:
+    path = root / "chunks" / "2020Q1" / "ml_dataset.parquet"
+    for content in (b"first", b"second"):
+        with atomic.renewing(path) as here:
+            here.write_bytes(content)
+    assert housekeeping.superseded(root, "2000-01-01T00:00:00+09:00") == []
+    found = housekeeping.superseded(root, FAR)
+    assert [(item.kind, item.bytes) for item in found] == [("superseded", 5)]
+    housekeeping.remove(found)
+    assert atomic.current(path).read_bytes() == b"second"
+    assert housekeeping.superseded(root, FAR) == []
+
+
+def test_an_object_is_copied_once_and_forgotten_when_unused(root: Path) -> None:
+    path = root / "cache" / "part.parquet"
+    with atomic.replacing(path) as here:
+        here.write_bytes(b"content")
+    copy = local_copy(path)
+    assert copy.read_bytes() == b"content"
+    atomic.remove_file(path)
+    assert local_copy(path) == copy  # its name is never given to other content
+    forget_unused(time.time() + 8 * 86400)
+    with pytest.raises(StorageError, match=r"part\.parquet: cannot be read"):
+        local_copy(path)
+
+
+def test_chunks_merge_to_the_very_bytes_of_a_disk(root: Path, tmp_path: Path) -> None:
+    here = tmp_path / "output"
+    for place_ in (root, here):
+        store = ChunkStore(place_)
+        for chunk in ("2020Q1", "2020Q2"):
+            build_chunk(store, chunk)
+        build_chunk(store, "2020Q2")  # once more: the pointer turns
+    on_disk, remote = (DatasetStore(r).merge(ChunkStore(r), ["2020Q1", "2020Q2"])
+                       for r in (here, root))  # fmt: skip
+    assert remote.metadata["dataset_hash"] == on_disk.metadata["dataset_hash"]
+    assert local_copy(remote.path).read_bytes() == on_disk.path.read_bytes()
+    again = DatasetStore(root).merge(ChunkStore(root), ["2020Q1", "2020Q2"])
+    assert again.path == remote.path
+    assert DatasetStore(root).latest() is not None
+    assert ChunkStore(root).ids() == ["2020Q1", "2020Q2"]
+
+
+def test_only_the_newest_datasets_remain(root: Path) -> None:
+    store = ChunkStore(root)
+    for minute in range(5):
+        build_chunk(store, "2020Q1")
+        moment = dt.datetime(2024, 6, 3, 8, minute, tzinfo=dt.UTC)
+        DatasetStore(root, clock=lambda moment=moment: moment).merge(store, ["2020Q1"], keep=2)
+    names = [name for name in objects(root) if name.endswith("_full.parquet")]
+    assert len([name for name in names if name.startswith("datasets/")]) == 2
+
+
+def test_a_view_is_refused(root: Path) -> None:
+    build_chunk(ChunkStore(root), "2020Q1")
+    with pytest.raises(UsageError, match="object store, which has no links"):
+        ViewStore(root).make(ChunkStore(root), ["2020Q1"])
+
+
+def test_a_killed_upload_is_not_seen(root: Path, tmp_path: Path) -> None:
+    """Large enough for several parts, killed while it is under way."""
+    path = root / "chunks" / "2020Q1" / "ml_dataset.parquet"
+    with atomic.renewing(path) as here:
+        here.write_bytes(b"old")
+    before, ready = objects(root), tmp_path / "ready"
+    program = (
+        "import sys; from pathlib import Path; from pipeline.storage import atomic, place\n"
+        "with atomic.renewing(place.place_of(sys.argv[1])) as here:\n"
+        "    here.write_bytes(bytes(200 << 20)); Path(sys.argv[2]).touch()\n"
+    )
+    command = [sys.executable, "-c", program, str(path), str(ready)]
+    with subprocess.Popen(command, env=os.environ) as process:
+        deadline = time.monotonic() + 60
+        while not ready.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert objects(root) == before
+    assert atomic.current(path).read_bytes() == b"old"
+
+
+def test_a_store_that_is_away_is_one_readable_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    nobody = ObjectStore([], tmp_path, 9)
+    with used(nobody, tmp_path / "host", monkeypatch):
+        root = place.place_of("s3://market/x")
+        with pytest.raises(StorageError) as error:
+            atomic.write_bytes(root / "a.json", b"{}")
+        text = str(error.value)
+        assert "s3://market/x/a.json: cannot be written: " in text
+        assert "\n" not in text
+        assert SECRET not in text
+        with pytest.raises(StorageError, match="cannot be read"):
+            ChunkStore(root).read_status("2020Q1")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("s3:///prefix", "names no bucket"),
+        ("s3://key:secret@bucket/p", "holds credentials"),
+        ("nowhere://bucket/p", "nowhere"),
+    ],
+)
+def test_wrong_addresses_are_refused(url: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why) as error:
+        place.place_of(url)
+    assert "secret" not in str(error.value)
+
+
+def test_a_path_of_this_machine_is_its_own_host_folder(tmp_path: Path) -> None:
+    assert place.place_of(str(tmp_path)) == tmp_path
+    assert place.on_host(tmp_path) == tmp_path
+    assert not place.is_remote(tmp_path)
+
+
+def test_two_roots_have_two_host_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("G5_HOST_DIR", str(tmp_path))
+    first, second = (place.on_host(place.place_of(f"s3://b/{name}")) for name in ("a-b", "a/b"))
+    assert first != second
+    assert {first.parent, second.parent} == {tmp_path / "roots"}
+
+
+def test_when_an_object_was_written(root: Path) -> None:
+    atomic.write_bytes(root / "a.bin", b"1")
+    age = dt.datetime.now(dt.UTC) - place.written_at(root / "a.bin")
+    assert abs(age.total_seconds()) < 60
