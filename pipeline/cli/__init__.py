@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from pipeline.errors import PipelineError
+from pipeline.storage.atomic import unreachable
 
 # Command -> module and help, in the order of the help.
 _COMMANDS = {
@@ -63,6 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PipelineError as error:
         sys.stderr.write(f"g5 {args.command}: error: {error}\n")
         return error.exit_code
+    except Exception as error:
+        told = unreachable(error)
+        if told is None:
+            raise
+        sys.stderr.write(f"g5 {args.command}: error: {told}\n")
+        return told.exit_code
     except KeyboardInterrupt:
         sys.stderr.write(f"g5 {args.command}: interrupted\n")
         return 130

@@ -28,6 +28,7 @@ from pipeline.storage.place import file_system, host_folder, is_remote, store_er
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|.+-luigi-tmp-[0-9]+")
 
 _POINTER = "points_at"
+_STORE_HINT = "check the address, the rights and the AWS_* variables, and run again"
 _CONTENT = re.compile(r".+-[0-9a-f]{32}\.[a-z]+")
 
 _RIGHTS = "give this user the right to read and write there or choose another data_output_dir"
@@ -122,6 +123,14 @@ def current(path: Path) -> Path:
     """
     target = pointed_at(path) if is_remote(path) else None
     return path.with_name(target) if target else path
+
+
+def unreachable(error: BaseException) -> StorageError | None:
+    """What an object store's library raised where no path was at hand, as a readable error; None
+    for anything else."""
+    if not isinstance(error, store_errors()):
+        return None
+    return StorageError(f"object store: {_words(error)}", _STORE_HINT)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -243,9 +252,7 @@ def _store_errors(path: Path, action: str) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, (OSError, *store_errors())):
             raise
-        text = " ".join(str(error).split()) or type(error).__name__
-        hint = "check the address, the rights and the AWS_* variables, and run again"
-        raise StorageError(f"{path}: {action}: {text}", hint) from error
+        raise StorageError(f"{path}: {action}: {_words(error)}", _STORE_HINT) from error
 
 
 @contextmanager
@@ -260,6 +267,10 @@ def _written_here(path: Path) -> Iterator[Path]:
             yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _send(source: Path, path: Path) -> None:

@@ -38,7 +38,7 @@ from pipeline.market.asof import last_published_session
 from pipeline.market.periods import ChunkRange, chunk_ranges, require_order
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
-from pipeline.storage.atomic import os_errors, sweep_leftovers
+from pipeline.storage.atomic import os_errors, sweep_leftovers, unreachable
 from pipeline.storage.chunks import ChunkStore, covered_range
 from pipeline.storage.copies import forget_unused
 from pipeline.storage.place import is_remote, on_host, sizes_in
@@ -349,8 +349,9 @@ def reported() -> Iterator[None]:
     """For the command line: an error of ours is one line and an exit code, not a traceback."""
     try:
         yield
-    except PipelineError as error:
-        if not runtime.is_command():
+    except Exception as raised:
+        error = raised if isinstance(raised, PipelineError) else unreachable(raised)
+        if error is None or not runtime.is_command():
             raise
         print(f"error: {error}", file=sys.stderr)
         recording.tell(str(error))
