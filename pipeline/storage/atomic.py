@@ -16,7 +16,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,35 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def commit_bytes(path: Path, content: bytes, ours: Callable[[bytes], bool]) -> None:
+    """Replace a small file that this process wrote before, unless somebody else wrote it since.
+
+    On a disk the lock of the output root sees to that; in an object store it is asked of the
+    store, by the entity tag, where the store can tell.
+
+    Args:
+        ours: whether this is still what we wrote.
+
+    Raises:
+        StorageError: it is not, or the store refused.
+    """
+    if not is_remote(path):
+        write_bytes(path, content)
+        return
+    system, key = file_system(path)
+    with os_errors(path):
+        tag = system.info(key).get("ETag")
+        if not ours(system.cat_file(key)):
+            raise _overtaken(path)
+        same = {"IfMatch": tag} if tag and "s3" in system.protocol else {}
+        try:
+            system.pipe_file(key, content, **same)
+        except OSError as error:
+            if same and "precondition" in str(error).lower():
+                raise _overtaken(path) from error
+            raise
+
+
 def json_bytes(document: Any) -> bytes:
     """Deterministic JSON text: insertion order, two spaces, a newline at the end.
 
@@ -267,6 +296,13 @@ def _written_here(path: Path) -> Iterator[Path]:
             yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _overtaken(path: Path) -> StorageError:
+    return StorageError(
+        f"{path}: another run has written it meanwhile",
+        "let one run at a time build a chunk: use one luigid for all hosts; then run again",
+    )
 
 
 def _words(error: Exception) -> str:

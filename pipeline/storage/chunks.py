@@ -22,7 +22,7 @@ from pipeline.errors import PipelineError, SchemaMismatch, StorageError, UsageEr
 from pipeline.manifest import columns_of, schema_hash, stamped
 from pipeline.market.periods import Period
 from pipeline.market.sessions import TradingCalendar
-from pipeline.storage import documents
+from pipeline.storage import atomic, documents
 from pipeline.storage.atomic import current, os_errors, renewing, replacing
 from pipeline.storage.content import ChunkWriter
 from pipeline.storage.copies import local_copy
@@ -245,7 +245,7 @@ class ChunkStore:
                 document = with_content(document, writer, earlier)
                 content = documents.encode_document(metadata_path, "metadata", document)
                 metadata.write_bytes(content)
-            self._write_status(done | {"state": "completed", "finished_at": self._now()})
+            self._commit(done | {"state": "completed", "finished_at": self._now()})
         except Exception as error:
             self._record_failure(status, error)
             raise
@@ -323,6 +323,13 @@ class ChunkStore:
         except StorageError as second:
             # ``building`` stays on disk and is not complete either; the first error matters.
             error.add_note(f"and the failure could not be recorded: {second}")
+
+    def _commit(self, status: Document) -> None:
+        """Say that the build is complete, if it is still the one that the status speaks of."""
+        path = self.status_path(status["chunk_id"])
+        content = documents.encode_document(path, "status", status)
+        build = status["build_id"].encode()
+        atomic.commit_bytes(path, content, lambda there: build in there)
 
     def _write_status(self, status: Document) -> None:
         documents.write_document(self.status_path(status["chunk_id"]), "status", status)

@@ -20,7 +20,7 @@ from pipeline.storage.copies import forget_unused, local_copy, seekable
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.views import ViewStore
 from tests.object_stores import SECRET, ObjectStore, gateway, moto, used
-from tests.storage.builders import build, rows
+from tests.storage.builders import build, order, rows
 
 FAR = "2100-01-01T00:00:00+09:00"
 
@@ -143,6 +143,40 @@ def test_chunks_merge_to_the_very_bytes_of_a_disk(root: Path, tmp_path: Path) ->
     assert again.path == remote.path
     assert DatasetStore(root).latest() is not None
     assert ChunkStore(root).ids() == ["2020Q1", "2020Q2"]
+
+
+def test_a_build_that_another_run_overtook_is_not_committed(root: Path) -> None:
+    store, day = ChunkStore(root), DAYS["2020Q1"]
+
+    def build_while_another_run_does() -> None:
+        with store.build(order(covered_from=day, covered_to=day)) as writer:
+            writer.write(rows([day]))
+            build_chunk(ChunkStore(root), "2020Q1")
+
+    with pytest.raises(StorageError, match="another run has written it meanwhile"):
+        build_while_another_run_does()
+    status = store.read_status("2020Q1")
+    assert status["state"] == "failed"
+    build_chunk(store, "2020Q1")
+    assert store.read_status("2020Q1")["state"] == "completed"
+
+
+def test_a_commit_between_look_and_write_is_seen_by_the_store(
+    root: Path, server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = root / "chunks" / "status.json"
+    atomic.write_bytes(path, b"ours")
+
+    def overtaken(_: bytes) -> bool:
+        atomic.write_bytes(path, b"theirs")
+        return True
+
+    if server.more:  # the gateway does not look at entity tags
+        atomic.commit_bytes(path, b"done", overtaken)
+        return
+    with pytest.raises(StorageError, match="another run has written it meanwhile"):
+        atomic.commit_bytes(path, b"done", overtaken)
+    assert path.read_bytes() == b"theirs"
 
 
 def test_only_the_newest_datasets_remain(root: Path) -> None:
