@@ -22,7 +22,7 @@ from pipeline.errors import MissingData, UsageError
 from pipeline.manifest import Manifest
 from pipeline.storage import documents
 from pipeline.storage.chunks import utc_now
-from pipeline.tasks import config, logs
+from pipeline.tasks import config, logs, recording
 from pipeline.version import code_version
 
 #: Of the output tree and of the announcement. To be raised when hosts of before must not help.
@@ -164,14 +164,16 @@ def require_same_code(root: Path, manifest: Manifest) -> None:
 FOREIGN = "foreign code"
 
 
-def adopt(told: Announcement, own: Mapping[str, str]) -> None:
+def adopt(root: Path, told: Announcement, own: Mapping[str, str]) -> None:
     """Give the task processes that this one starts the run's settings, moment and id.
 
     Args:
+        root: of the run, for its record.
         own: all options of this host, of which those that decide nothing remain.
     """
     os.environ |= config.environment(dict(own) | dict(told.settings), told.server)
     os.environ |= {"G5_RUN_ID": told.run_id, "G5_NOW": told.now}
+    recording.add_to(root)
 
 
 def runs_of(workers: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -37,7 +37,7 @@ from pipeline.tasks.cluster import Announcement, Identity
 from pipeline.tasks.leading import HANDED_BACK, PatientScheduler, last_line
 
 _TAKES = "BuildChunk"
-_LOOK_EVERY_S = 10.0  # at the announcement, while there is nothing to do
+_LOOK_EVERY_S = 5.0  # at the announcement, while there is nothing to do
 _WAIT_JITTER_S = 2.0  # many helpers do not ask at the same moment
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class _Scheduler(PatientScheduler):
         told = self._look()
         if told is None:
             return False
-        cluster.adopt(told, self._host.options)
+        cluster.adopt(self._host.root, told, self._host.options)
         if task_id not in self.taken.began:
             chunk = reply["task_params"]["chunk"]
             self.taken.began[task_id] = chunk, time.monotonic()

@@ -86,6 +86,8 @@ class Leader(Worker):
         self._look_after_lost()
 
     def _keep_alive(self, work: Any) -> bool:
+        if self._stop_requesting_work:
+            return False
         return bool(work.running_tasks) or self._hand_on() or bool(super()._keep_alive(work))
 
     def _look_after_lost(self) -> None:
