@@ -8,6 +8,8 @@ processes.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import psutil
 BUILD_BYTES = int(3.8 * 2**30)
 
 _SYSTEM_BYTES = 2**30  # for the system and the main process
-_CGROUP = Path("/sys/fs/cgroup")
+_GROUP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,27 @@ def capacity_of(cores: int, memory: int, threads: int) -> Capacity:
 
 def _cores() -> int:
     """That this process may use."""
-    allowed = len(os.sched_getaffinity(0))
-    quota, _, period = _told("cpu.max").partition(" ")
-    return max(min(allowed, int(quota) // int(period)), 1) if quota.isdigit() else allowed
+    limits = [len(os.sched_getaffinity(0))]
+    for told in _told("cpu.max"):
+        quota, _, period = told.partition(" ")
+        limits += [int(quota) // int(period)] if quota.isdigit() else []
+    return max(min(limits), 1)
 
 
 def _memory() -> int:
     """Bytes that this process and its children may use."""
-    limit = _told("memory.max")
-    total = int(psutil.virtual_memory().total)
-    return min(total, int(limit)) if limit.isdigit() else total
+    limits = [int(told) for told in _told("memory.max") if told.isdigit()]
+    return min([int(psutil.virtual_memory().total), *limits])
 
 
-def _told(name: str) -> str:
-    """A limit of the container, as control groups v2 tell it; "" without one."""
+def _told(name: str) -> Iterator[str]:
+    """A limit of the service or container, as control groups v2 tell it: its own and all above."""
     try:
-        return (_CGROUP / name).read_text("ascii").strip()
+        group = _GROUP.read_text("ascii").strip().rpartition("::")[2].strip("/")
     except OSError:
-        return ""
+        return
+    own = _GROUPS / group
+    for folder in (own, *own.parents):
+        if folder.is_relative_to(_GROUPS):
+            with suppress(OSError):
+                yield (folder / name).read_text("ascii").strip()

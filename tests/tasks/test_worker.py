@@ -382,15 +382,20 @@ def test_as_many_builds_as_the_host_holds(
     assert ("too little" in found.why) is (memory == 2)
 
 
-def test_the_limits_of_a_container_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control groups tell a container what it may use; "max" is no limit."""
-    monkeypatch.setattr(capacity, "_CGROUP", tmp_path)
+def test_the_limits_of_a_service_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control groups say what it may use, its own or one above; "max" is no limit."""
+    service = tmp_path / "system.slice" / "g5-worker.service"
+    service.mkdir(parents=True)
+    monkeypatch.setattr(capacity, "_GROUPS", tmp_path)
+    monkeypatch.setattr(capacity, "_GROUP", tmp_path / "none")
     unlimited = capacity.of_host(1)
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "cgroup").write_text("0::/system.slice/g5-worker.service\n")
+    monkeypatch.setattr(capacity, "_GROUP", tmp_path / "cgroup")
+    (service / "memory.max").write_text("max\n")
+    (service / "cpu.max").write_text("max 100000\n")
     assert capacity.of_host(1) == unlimited
-    (tmp_path / "memory.max").write_text(f"{5 * GiB}\n")
-    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    (service / "memory.max").write_text(f"{5 * GiB}\n")
+    (service.parent / "cpu.max").write_text("100000 100000\n")
     assert capacity.of_host(1).why.startswith("1 cores at 1 each hold 1, 5.0 GiB")
 
 
