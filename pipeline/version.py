@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from functools import cache
-from importlib import metadata, resources
-from importlib.resources.abc import Traversable
+from importlib import metadata
+from pathlib import Path
 
 __version__ = metadata.version("g5")
 
 #: What decides the bytes of a chunk: whole packages, and modules of others.
-_PACKAGES = ("pipeline.market", "pipeline.features", "pipeline.storage")
-_MODULES = {
-    "pipeline": ("manifest.py",),
-    "pipeline.api": ("columns.py", "decode.py", "endpoints.py", "fields.py"),
-    "pipeline.tasks": ("chunks.py", "inputs.py"),
-}
+_PACKAGES = ("market", "features", "storage")
+_MODULES = (
+    "manifest.py",
+    *("api/columns.py", "api/decode.py", "api/endpoints.py", "api/fields.py"),
+    *("tasks/chunks.py", "tasks/inputs.py"),
+)
 #: Computes the values, or encodes them: another version may differ in the last bit or in a byte.
 _LIBRARIES = ("numba", "numpy", "pyarrow")
 
@@ -36,9 +36,8 @@ def code_version() -> str:
     return f"{__version__}+{digest.hexdigest()[:8]}"
 
 
-def _sources() -> Iterator[Traversable]:
+def _sources() -> Iterator[Path]:
+    here = Path(__file__).parent
     for package in _PACKAGES:
-        files = resources.files(package).iterdir()
-        yield from sorted((f for f in files if f.name.endswith(".py")), key=lambda f: f.name)
-    for package, names in _MODULES.items():
-        yield from (resources.files(package) / name for name in names)
+        yield from sorted((here / package).glob("*.py"))
+    yield from (here / module for module in _MODULES)

@@ -34,9 +34,10 @@ from pipeline.errors import PipelineError, UsageError
 from pipeline.tasks import cluster, runtime
 from pipeline.tasks.central import answers
 from pipeline.tasks.cluster import Announcement, Identity
-from pipeline.tasks.leading import HANDED_BACK, PatientScheduler, last_line
+from pipeline.tasks.leading import DIED, HANDED_BACK, PatientScheduler, last_line
 
 _TAKES = "BuildChunk"
+_DEATHS = 2
 _LOOK_EVERY_S = 5.0  # at the announcement, while there is nothing to do
 _WAIT_JITTER_S = 2.0  # many helpers do not ask at the same moment
 
@@ -66,10 +67,12 @@ class Host:
 
 @dataclass
 class _Taken:
-    """Chunks this helper was given, and when; how many of them it has finished."""
+    """Chunks this helper was given, and when; how many of them it has finished, and how many
+    builds in a row ended without a word."""
 
     began: dict[str, tuple[str, float]] = field(default_factory=dict)
     finished: int = 0
+    died: int = 0
 
 
 class _Scheduler(PatientScheduler):
@@ -102,11 +105,23 @@ class _Scheduler(PatientScheduler):
             seconds = time.monotonic() - began
             if told["status"] == DONE:
                 self.taken.finished += 1
+                self.taken.died = 0
                 log.info("finished chunk %s in %.1f s", chunk, seconds)
             else:
-                why = last_line(told.get("expl") or "")
-                log.error("chunk %s failed after %.1f s: %s", chunk, seconds, why)
+                error = told.get("expl") or ""
+                log.error("chunk %s failed after %.1f s: %s", chunk, seconds, last_line(error))
+                self._learn_from(error)
         return answer
+
+    def _learn_from(self, error: str) -> None:
+        """A host that cannot build leaves, before it has had every chunk of the run once."""
+        if cluster.FOREIGN in error:
+            self.refusal = last_line(error)
+        if DIED in error:
+            self.taken.died += 1
+        if self.taken.died >= _DEATHS:
+            died = f"{self.taken.died} builds in a row died on this host"
+            self.refusal = f"{died} (killed, or out of memory: see the log, or fewer --workers)"
 
     def why_not(self) -> str | None:
         """Why this host may not help the run that began last; None when it may, or none has."""
@@ -115,7 +130,8 @@ class _Scheduler(PatientScheduler):
     def _look(self) -> Announcement | None:
         """Look again whether this host may help; what the run told that it may build for now."""
         self._looked = time.monotonic()
-        self.refusal, told, runs = self._standing()
+        refusal, told, runs = self._standing()
+        self.refusal = self.refusal or refusal
         known = told is not None and told.run_id in runs
         return told if known and self.refusal is None else None
 

@@ -31,7 +31,9 @@ from pipeline.tasks.recording import name_of, tell
 #: How a helper reports a task that it was given and does not take.
 HANDED_BACK = "handed back by a helper"
 
-_DIED = "died unexpectedly"  # Luigi's words about a task process that is gone
+#: Luigi's words about a task process that is gone.
+DIED = "died unexpectedly"
+
 _LOSSES = 3  # of one task, before it counts as failed: what kills its host may do so again
 _LOOK_EVERY_S = 3.0
 _TRY_AGAIN_S, _TRIES = 3, 20  # a scheduler that does not answer
@@ -125,7 +127,7 @@ class Leader(Worker):
         """Whether its worker or its process is gone, or it was refused: no fault of the task."""
         told = self._error(task_id)
         gone = facts["worker_running"] is None
-        return gone or any(words in told for words in (_DIED, HANDED_BACK, cluster.FOREIGN))
+        return gone or any(words in told for words in (DIED, HANDED_BACK, cluster.FOREIGN))
 
     def _error(self, task_id: str) -> str:
         return str(self._scheduler.fetch_error(task_id=task_id)["error"] or "")

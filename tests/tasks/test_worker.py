@@ -313,6 +313,37 @@ def test_a_helper_takes_chunks_alone(
     assert len(helper.task_list(status="RUNNING", upstream_status="")) == 2
 
 
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        (["UsageError: foreign code: run x"], "foreign code: run x"),
+        (["Task died unexpectedly with exit code -9"] * 2, "2 builds in a row died on this host"),
+    ],
+)
+def test_a_host_that_cannot_build_leaves(
+    leader: Leader,
+    tmp_path: Path,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    errors: list[str],
+    said: str,
+) -> None:
+    """Or it would be given every chunk of the run, and lose it."""
+    monkeypatch.setattr(helping, "_TAKES", "Build")
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    announce(tmp_path, run_id="this")
+    host = helping.Host(tmp_path, cluster.identity(planning.load_manifest()), {}, 1)
+    helper = helping.join(url, host)
+    asked = {"worker": "helper", "host": "h", "assistant": True, "current_tasks": []}
+    for error in errors:
+        task_id = helper.get_work(**asked)["task_id"]
+        assert task_id is not None
+        end(helper, task_id, "FAILED", error)
+    told = helper.get_work(**asked)
+    assert (told["task_id"], told["worker_state"]) == (None, "disabled")
+    assert said in str(helper.refusal)
+
+
 def give(scheduler: PatientScheduler) -> str:
     """A task of the run for a helper; its id."""
     asked = {"host": "h", "assistant": True, "current_tasks": []}
