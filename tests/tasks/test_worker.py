@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,15 +21,15 @@ import psutil
 import pytest
 from luigi.execution_summary import LuigiRunResult, LuigiStatusCode
 
-from pipeline.errors import UsageError
 from pipeline.manifest import Manifest
 from pipeline.storage.documents import read_document, write_document
 from pipeline.storage.history import RunHistory
 from pipeline.tasks import capacity, central, cluster, helping, planning
 from pipeline.tasks.leading import HANDED_BACK, Leader, PatientScheduler, last_line
-from tests.tasks.commands import LUIGI, ONE_PROCESS, Home, assert_gone, until
+from tests.tasks.commands import LUIGI, ONE_PROCESS, PROJECT, Home, assert_gone, until
 from tests.tasks.conftest import RANGE
 
+G5 = LUIGI.with_name("g5")
 GiB = 2**30
 
 
@@ -71,13 +74,14 @@ def host(home: Home, folder: Path) -> Home:
 
 
 @contextmanager
-def worker(own: Home, url: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+def worker(
+    own: Home, url: str, *words: str, command: Sequence[str] = (str(G5), "worker")
+) -> Iterator[subprocess.Popen[str]]:
     """A helper that has joined, in a process group of its own; what it says is in worker.log."""
-    command = [str(LUIGI.with_name("g5")), "worker", "--scheduler-url", url, *words]
     with (
         (own.folder / "worker.log").open("w") as log,
         subprocess.Popen(
-            command,
+            [*command, "--scheduler-url", url, *words],
             env=own._environment(),
             cwd=own.folder,
             text=True,
@@ -184,40 +188,73 @@ def test_a_second_signal_ends_it_at_once(built: Home, tmp_path: Path, url: str) 
         assert_gone(processes)
 
 
-def test_other_code_is_refused_at_the_start(built: Home, tmp_path: Path, url: str) -> None:
+def package(folder: Path) -> list[str]:
+    """A copy of the package, as another host has one; the command that starts a worker of it."""
+    shutil.copytree(
+        PROJECT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (folder / "schema").symlink_to(PROJECT / "schema")
+    return [sys.executable, "-m", "pipeline.cli", "worker"]
+
+
+def change(folder: Path) -> None:
+    """Another version of a file that decides values."""
+    with (folder / "pipeline/features/kernels.py").open("a") as file:
+        file.write("# other code\n")
+
+
+def test_other_code_is_refused_at_the_start(tmp_path: Path, url: str) -> None:
     """One line: what differs, and what to do; exit code 2."""
-    home = built.copy(tmp_path / "output", "validation")
-    own = host(home, tmp_path / "host")
-    announce(home.root, code_version="9.9.9+01234567")
-    ended = own.g5("worker", "--scheduler-url", url)
+    own = host(Home(tmp_path / "output", url, tmp_path), tmp_path / "host")
+    announce(own.root)
+    command = package(own.folder)
+    change(own.folder)
+    ended = own._ended([*command, "--scheduler-url", url])
     assert ended.code == 2
     (line,) = ended.told
-    mine = cluster.identity(planning.load_manifest()).code_version
-    assert f"code {mine} here, 9.9.9+01234567 there (install the version of that run here" in line
-    announce(home.root, schema_hash="0123456789abcdef", schema_version="9.0.0")
+    run = cluster.identity(planning.load_manifest()).code_version
+    assert re.search(rf"run this of elsewhere: code \S+ here, {re.escape(run)} there", line)
+    assert "(install the version of that run here, or begin a run with this one first)" in line
+    announce(own.root, schema_hash="0123456789abcdef", schema_version="9.0.0")
     (line,) = own.g5("worker", "--scheduler-url", url).told
     assert "here, 0123456789abcdef (9.0.0) there" in line
     assert "manifest" in line
 
 
-def test_other_code_is_refused_in_mid_life(
-    built: Home, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_code_is_refused_in_mid_life(tmp_path: Path, url: str) -> None:
     """An idle worker leaves by itself when a run with other code begins."""
-    home = built.copy(tmp_path / "output", "validation")
-    own = host(home, tmp_path / "host")
-    announce(home.root)
+    own = host(Home(tmp_path / "output", url, tmp_path), tmp_path / "host")
+    announce(own.root)
     with worker(own, url) as helper:
         assert helper.poll() is None, said(own)
-        announce(home.root, code_version="9.9.9+01234567", run_id="later")
+        announce(own.root, code_version="9.9.9+01234567", run_id="later")
         assert helper.wait(30) == 2
     assert "g5 worker: error: left: run later of elsewhere: code " in said(own)
-    # A package that was replaced under a running one: what builds looks too.
-    monkeypatch.setenv("G5_RUN_ID", "later")
-    with pytest.raises(UsageError, match="foreign code: run later of elsewhere: code"):
-        cluster.require_same_code(home.root, planning.load_manifest())
-    monkeypatch.setenv("G5_RUN_ID", "another")
-    cluster.require_same_code(home.root, planning.load_manifest())
+
+
+@pytest.mark.slow
+def test_no_chunk_is_made_by_code_replaced_under_a_worker(
+    built: Home, tmp_path: Path, url: str
+) -> None:
+    """The task process looks once more before it builds; the worker leaves, another one builds."""
+    home = built.copy(tmp_path / "output", "cache")
+    own = host(home, tmp_path / "host")
+    command = package(own.folder)
+    with worker(own, url, "--workers", "1", command=command) as helper:
+        change(own.folder)
+        with home.start("BuildAll", *RANGE, scheduler=("--scheduler-url", url)):
+            assert helper.wait(60) == 2, said(own)
+            until(lambda: len(made_by(home)) == 2)
+    lines = said(own)
+    assert "took chunk " in lines
+    assert "error: left: pipeline.errors.UsageError: foreign code: run " in lines
+    assert set(made_by(home)) == {cluster.identity(planning.load_manifest()).code_version}
+
+
+def made_by(home: Home) -> list[str]:
+    """The code that makes, or made, each chunk."""
+    statuses = [home.chunks.status(chunk) for chunk in home.chunks.ids()]
+    return [status["code_version"] for status in statuses if status is not None]
 
 
 def test_another_root_is_refused(tmp_path: Path, url: str) -> None:
