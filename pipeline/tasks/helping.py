@@ -30,7 +30,7 @@ from luigi.scheduler import WORKER_STATE_DISABLED
 from luigi.task_status import DONE, FAILED, RUNNING
 from luigi.worker import Worker
 
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import PipelineError, StorageError, UsageError
 from pipeline.tasks import cluster, runtime
 from pipeline.tasks.central import answers
 from pipeline.tasks.cluster import Announcement, Identity
@@ -130,7 +130,11 @@ class _Scheduler(PatientScheduler):
     def _look(self) -> Announcement | None:
         """Look again whether this host may help; what the run told that it may build for now."""
         self._looked = time.monotonic()
-        refusal, told, runs = self._standing()
+        try:
+            refusal, told, runs = self._standing()
+        except StorageError as error:  # no reason to drop what is being built
+            log.warning("%s", error)
+            return None
         self.refusal = self.refusal or refusal
         known = told is not None and told.run_id in runs
         return told if known and self.refusal is None else None

@@ -343,6 +343,9 @@ def test_a_helper_takes_chunks_alone(
     asked["current_tasks"] = [given["task_id"]]
     announce(tmp_path, run_id="later", earlier=["this"])
     assert helper.get_work(**asked)["task_id"] is None, "that one is not known yet to the scheduler"
+    (tmp_path / "run/announcement.json").write_text("{")
+    assert helper.get_work(**asked)["task_id"] is None, "nothing is known of the run for now"
+    assert helper.refusal is None
     announce(tmp_path, run_id="later", earlier=["this"], format=2)
     told = helper.get_work(**asked)
     assert (told["task_id"], told["worker_state"]) == (None, "disabled")
