@@ -1,6 +1,7 @@
 # Sourced by bin/test.sh: what its tests need of the system, where it is not there yet.
 # usage: . bin/packages.sh; prepare_packages
-# Chromium, for the tests that look at pages; tmux, for the one that looks at a terminal.
+# Chromium, for the tests that look at pages; tmux, for the one that looks at a terminal;
+# systemd-analyze, for the one that checks the units in this folder.
 # CHROMIUM in the environment names a browser of your own, and none is installed.
 
 has_browser() {
@@ -16,6 +17,7 @@ prepare_packages() {
     local wanted=() root=()
     has_browser || wanted+=(chromium)
     command -v tmux >/dev/null || wanted+=(tmux)
+    command -v systemd-analyze >/dev/null || wanted+=(systemd)
     [ "${#wanted[@]}" -gt 0 ] || return 0
     command -v apt-get >/dev/null || {
         echo "error: the tests need ${wanted[*]}; install it for your system" >&2

@@ -40,6 +40,7 @@ _COMMANDS = {
         "check chunks, dataset, runs, disk and scheduler; quiet when all is well",
     ),
     "runs": ("runs", "the runs so far, and what each of them did"),
+    "worker": ("worker", "help the runs of a central scheduler: build chunks on this host"),
     "notify": ("notify", "where alerts go, and whether they arrive"),
     "luigid": ("luigid", "the central scheduler: watch runs in a browser"),
 }

@@ -40,6 +40,7 @@ Kind = Literal[
     "dataset_quality",
     "alerts",
     "progress",
+    "announcement",
 ]
 
 _SHOWN = 5  # violations named in one message
@@ -61,6 +62,7 @@ _REMEDY: dict[str, str] = {
     "dataset_quality": "delete it; g5 check-dataset writes it again",
     "alerts": "delete it; what is open is told once more",
     "progress": "delete it; the running task writes it again",
+    "announcement": "delete it; the next run on a central scheduler writes it again",
 }
 
 

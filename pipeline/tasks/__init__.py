@@ -17,10 +17,11 @@ if runtime.is_main_process():
 config.install_defaults()
 logs.configure()
 
-from pipeline.tasks import failures, recording  # noqa: E402  (after the settings Luigi reads)
+from pipeline.tasks import failures, leading, recording  # noqa: E402  (after Luigi's settings)
 
 failures.install()
 recording.install()
+leading.install()
 
 if TYPE_CHECKING:
     from pipeline.tasks.build import BuildAll

@@ -46,10 +46,10 @@ state_path = {folder}/state.pickle
 # A task may run again as soon as it is due again.
 stable_done_cooldown_secs = 0
 # A worker not heard of for so long is gone, and its tasks have failed.
-worker_disconnect_delay = 30
+worker_disconnect_delay = 20
 prune_on_get_work = true
 # What failed stays so for the rest of its run; the next run tries it again at once. (A retry_count
-# would bar it for a day.)
+# would bar it for a day.) What was lost with its worker the run hands on: pipeline/tasks/leading.py
 retry_delay = 86400
 send_messages = true
 metrics_collector = prometheus

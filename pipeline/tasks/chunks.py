@@ -27,7 +27,7 @@ from pipeline.storage.orders import BuildOrder
 from pipeline.storage.parquet import Layout
 from pipeline.storage.place import on_host
 from pipeline.storage.scratch import array_store
-from pipeline.tasks import config, logs, memory, planning
+from pipeline.tasks import cluster, config, logs, memory, planning
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import range_of, sources_of, unavailable
 from pipeline.tasks.kernels import compiled_once
@@ -96,6 +96,7 @@ class BuildChunk(luigi.Task):
 
         began = time.monotonic()
         settings = config.settings()
+        cluster.require_same_code(settings.data_output_dir, planning.load_manifest())
         store = ChunkStore(settings.data_output_dir)
         snapshots = snapshots_of_range(settings, SnapshotRange.parse(self.snapshot))
         inputs = ChunkInputs(settings, snapshots, self.first, self.last)

@@ -68,6 +68,14 @@ _LUIGI_DEFAULTS = {
     "scheduler": {"retry_count": "1", "stable_done_cooldown_secs": "0"},
 }
 
+# Options of a host. All others decide what is built: a helper takes them over from its run.
+_OF_A_HOST = frozenset(
+    (
+        *("data_output_dir", "bulk_folder", "log_format", "compute_threads"),
+        *("columns_in_memory_mb", "index_option_parallel_concurrency", "requests_per_minute"),
+    )
+)
+
 _PROFILE = "G5_PROFILE"  # a file above luigi.cfg, for this process and those it starts
 _HANDED_DOWN = "G5_SETTINGS"  # environment of the task processes; holds no secret
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,39}")
@@ -210,6 +218,27 @@ def changed() -> dict[str, str]:
     return {n: given[n] for n, p in g5.get_params() if given[n] != str(p._default)}  # noqa: SLF001
 
 
+def given() -> dict[str, str]:
+    """Every option as text, from wherever it comes."""
+    return {name: str(value) for name, value in vars(_raw()).items()}
+
+
+def decisive() -> dict[str, str]:
+    """The options that decide what is built, as text: the same on every host of a run."""
+    return {name: value for name, value in given().items() if name not in _OF_A_HOST}
+
+
+def environment(options: Mapping[str, str], server: str) -> dict[str, str]:
+    """What gives task processes these options, and data of this origin, whatever the files say.
+
+    Args:
+        server: ``api`` or ``simulator``. Of a host that builds and never fetches, the address only
+            says that.
+    """
+    base = OFFICIAL_API if server == "api" else "http://localhost"
+    return {_HANDED_DOWN: json.dumps(dict(options)), "JQUANTS_API_BASE": base}
+
+
 def override(options: Mapping[str, str]) -> None:
     """Put values above those of files and environment, as flags of a command do."""
     for name, value in options.items():
@@ -331,7 +360,8 @@ def _choice(name: str, text: str, allowed: tuple[str, ...]) -> str:
 
 def _bulk_folder(text: str, route: SourceRoute) -> Path | None:
     if text == "none":
-        if route == "files":
+        # A helper takes the route over from its run and fetches nothing: it has no such folder.
+        if route == "files" and runtime.is_main_process():
             raise UsageError("bulk_folder none: source_route files needs the folder of the files")
         return None
     folder = Path(text).expanduser().absolute()

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from luigi.interface import core
 
 from pipeline.api.plans import window
 from pipeline.errors import (
@@ -43,7 +44,7 @@ from pipeline.storage.chunks import ChunkStore, covered_range
 from pipeline.storage.copies import forget_unused
 from pipeline.storage.place import is_remote, on_host, sizes_in
 from pipeline.storage.policy import ANY_AGE
-from pipeline.tasks import config, logs, recording, running, runtime
+from pipeline.tasks import cluster, config, logs, recording, running, runtime
 from pipeline.tasks.config import Settings
 from pipeline.tasks.plan import SnapshotRange
 
@@ -342,6 +343,8 @@ def hold_output(root: Path) -> None:
         forget_unused(time.time())
     recording.show_nothing(root)  # what a killed run left
     recording.begin(root)
+    if runtime.is_command("luigi") and core().workers and not core().local_scheduler:
+        cluster.announce(root, load_manifest())
 
 
 @contextmanager

@@ -74,6 +74,11 @@ def begin(root: Path) -> None:
         atexit.register(_finish, root)
 
 
+def add_to(root: Path) -> None:
+    """What the task processes of this one do is noted for a run of this root that others began."""
+    os.environ[_RECORD] = str(root)
+
+
 def install() -> None:
     """Let Luigi call the functions below, each in the process where the event happens."""
     for event, handler in (

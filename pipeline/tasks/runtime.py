@@ -14,7 +14,10 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
+
+#: Environment of the task processes of a helper.
+HELPER = "G5_HELPER"
 
 #: Environment of a run started by ``g5``: the process it must not outlive.
 RUNNER = "G5_RUNNER"
@@ -46,21 +49,26 @@ def prepare_main_process() -> None:
         return
     main = os.getpid()
 
-    def on_signal(signum: int, _frame: FrameType | None) -> None:
+    def on_signal(signum: int, frame: FrameType | None) -> None:
         if os.getpid() == main:
-            # A second one would only break into the orderly end that the first began.
-            for again in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(again, signal.SIG_IGN)
-            # Luigi's worker would do it too, but first it waits for its scheduler's answer.
-            for task_process in multiprocessing.active_children():
-                task_process.kill()
-            sys.exit(128 + signum)
+            end_at_once(signum, frame)
         os._exit(128 + signum)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     if os.environ.get(RUNNER) == str(os.getppid()):
         _end_with_parent(signal.SIGTERM)
+
+
+def end_at_once(signum: int, _frame: FrameType | None) -> NoReturn:
+    """Signal handler of a main process: end it and its task processes."""
+    # A second one would only break into the orderly end that the first began.
+    for again in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(again, signal.SIG_IGN)
+    # Luigi's worker would do it too, but first it waits for its scheduler's answer.
+    for task_process in multiprocessing.active_children():
+        task_process.kill()
+    sys.exit(128 + signum)
 
 
 class TaskProcessSetup:
@@ -76,6 +84,8 @@ class TaskProcessSetup:
         # An interrupt from the terminal reaches every process of the run, this one included.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        if HELPER in os.environ:  # which finishes what it has: an interrupt is meant for it alone
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         parent = multiprocessing.parent_process()
         _end_with_parent(signal.SIGKILL)
         if parent is not None and parent.pid != os.getppid():

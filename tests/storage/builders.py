@@ -266,6 +266,12 @@ def documents() -> dict[str, dict[str, Any]]:
             **{"run_id": "a1b2", "task": "FetchSource listed", "what": "listed", "unit": "days"},
             **{"done": 3, "total": 8, "began": 1717372800.0, "told": 1717372801.5},
         },
+        "announcement": {
+            **{"format": 1, "run_id": "a1b2", "began_at": CHECKED, "host": "lead"},
+            **{"code_version": "0.1.0+12345678", "schema_hash": "0123456789abcdef"},
+            **{"schema_version": "1.0.0", "now": CHECKED, "server": "simulator"},
+            **{"settings": {"plan": "premium"}, "earlier": ["a1b1"]},
+        },
         "metadata": {
             "chunk_id": "2020Q1",
             "build_id": BUILD,
