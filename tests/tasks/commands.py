@@ -234,9 +234,9 @@ def asked(url: str) -> dict[str, int]:
     return paths
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], patience_s: float = _PATIENCE_S) -> None:
     """Wait for something that happens soon."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.05)

@@ -13,6 +13,9 @@ from pipeline.storage.datasets import DatasetStore
 from tests.object_stores import SECRET, ObjectStore, gateway, used
 from tests.tasks.commands import Home, until
 from tests.tasks.conftest import RANGE
+from tests.tasks.test_worker import building_on, children, host, said, url, worker
+
+__all__ = ["url"]  # a fixture
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +38,44 @@ def dataset_hash(home: Home) -> str:
     dataset = DatasetStore(home.root).latest()
     assert dataset is not None
     return str(dataset.metadata["dataset_hash"])
+
+
+MONTHS = ("--start", "2024-01-12", "--end", "2024-06-14", "--chunk-months", "1")
+
+
+def test_three_workers_one_killed_one_late_make_the_dataset_of_one_host(
+    server: ObjectStore, built: Home, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output root in the store, luigid central, every host with folders of its own."""
+    alone = replace(built, root=tmp_path / "alone" / "output", folder=tmp_path)
+    with used(server, tmp_path / "reader", monkeypatch):
+        home = on(server, built, tmp_path / "lead", "cluster")
+        hosts = []
+        for name in ("one", "two", "three"):
+            own = host(home, tmp_path / name)
+            hosts.append(own.having(**server.environment, G5_HOST_DIR=str(tmp_path / name / "g5")))
+        one, two, three = hosts
+        with (
+            worker(one, url, "--workers", "1") as staying,
+            worker(two, url, "--workers", "1") as dying,
+            home.start("BuildAll", *MONTHS, scheduler=("--scheduler-url", url)) as leader,
+        ):
+            until(lambda: building_on(home, children(dying)), patience_s=240)
+            (lost,) = building_on(home, children(dying))
+            dying.kill()
+            with worker(three, url, "--workers", "1") as late:
+                _, told = leader.communicate(timeout=400)
+                assert leader.returncode == 0, told
+                for helper in (staying, late):
+                    helper.terminate()
+                    assert helper.wait(60) == 0
+        assert f"BuildChunk {lost}: lost with its worker; another one gets it" in told
+        for own in (one, three):
+            assert "finished chunk " in said(own), own.folder
+        ended = alone.run("BuildAll", *MONTHS, "--workers", "2")
+        assert ended.code == 0, ended.told
+        assert len(home.chunks.ids()) == 6
+        assert dataset_hash(home) == dataset_hash(alone)
 
 
 def test_the_build_is_the_one_of_a_disk_and_holds_no_secret(
