@@ -34,6 +34,13 @@ def on(server: ObjectStore, built: Home, folder: Path, name: str) -> Home:
     return home.having(**given)
 
 
+def with_cache(home: Home, built: Home) -> Home:
+    """What was fetched for the build on the disk lies in the store as well."""
+    system, key = place.file_system(home.root)
+    system.put(f"{built.root}/cache", f"{key}/cache", recursive=True)
+    return home
+
+
 def dataset_hash(home: Home) -> str:
     dataset = DatasetStore(home.root).latest()
     assert dataset is not None
@@ -110,7 +117,7 @@ def test_a_store_that_goes_away_ends_the_run_clearly_and_the_next_one_finishes(
     server: ObjectStore, built: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with used(server, tmp_path / "reader", monkeypatch):
-        home = on(server, built, tmp_path / "here", "away")
+        home = with_cache(on(server, built, tmp_path / "here", "away"), built)
         chunks = home.root / "chunks"
         with home.start("BuildAll", *RANGE, "--workers", "2") as run:
             until(lambda: place.folders_in(chunks))
@@ -133,7 +140,8 @@ def test_a_store_that_is_back_soon_is_waited_for(
     server: ObjectStore, built: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with used(server, tmp_path / "reader", monkeypatch):
-        home = on(server, built, tmp_path / "here", "soon").having(AWS_MAX_ATTEMPTS="12")
+        home = with_cache(on(server, built, tmp_path / "here", "soon"), built)
+        home = home.having(AWS_MAX_ATTEMPTS="12")
         chunks = home.root / "chunks"
         with home.start("BuildAll", *RANGE, "--workers", "2") as run:
             until(lambda: place.folders_in(chunks))
