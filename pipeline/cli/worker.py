@@ -9,6 +9,7 @@ import socket
 from pipeline.cli import options
 from pipeline.errors import UsageError
 from pipeline.storage.atomic import os_errors
+from pipeline.storage.place import on_host
 from pipeline.tasks import capacity, cluster, config, helping, logs, planning
 from pipeline.tasks.runner import configured_scheduler
 
@@ -58,9 +59,10 @@ def run(args: argparse.Namespace) -> int:
         builds=args.workers or fits.builds,
     )
     scheduler = helping.join(url, host)
-    with os_errors(root / "logs"):
+    folder = on_host(root) / "logs"
+    with os_errors(folder):
         # A file of its own: what several hosts write into one at a time may be lost.
-        logs.configure(root / "logs" / f"worker-{socket.gethostname()}", settings.log_format)
+        logs.configure(folder / f"worker-{socket.gethostname()}", settings.log_format)
     asked = "as asked; " if args.workers else ""
     log.info("joined %s: %d chunk builds at a time (%s%s)", url, host.builds, asked, fits.why)
     built = helping.work(scheduler, host)

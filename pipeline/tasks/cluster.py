@@ -22,6 +22,7 @@ from pipeline.errors import MissingData, UsageError
 from pipeline.manifest import Manifest
 from pipeline.storage import documents
 from pipeline.storage.chunks import utc_now
+from pipeline.storage.place import is_remote
 from pipeline.tasks import config, logs, recording
 from pipeline.version import code_version
 
@@ -173,7 +174,8 @@ def adopt(root: Path, told: Announcement, own: Mapping[str, str]) -> None:
     """
     os.environ |= config.environment(dict(own) | dict(told.settings), told.server)
     os.environ |= {"G5_RUN_ID": told.run_id, "G5_NOW": told.now}
-    recording.add_to(root)
+    if not is_remote(root):  # the record lies on the host of the run
+        recording.add_to(root)
 
 
 def runs_of(workers: Iterable[Mapping[str, Any]]) -> list[str]:
