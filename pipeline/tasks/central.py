@@ -27,6 +27,7 @@ import psutil
 from pipeline.errors import MissingData, PipelineError, StorageError, UsageError
 from pipeline.storage.atomic import make_folder, os_errors, write_bytes
 from pipeline.storage.pidfile import PidFile
+from pipeline.storage.place import on_host
 from pipeline.tasks.background import gone
 
 ADDRESS = "127.0.0.1"
@@ -115,7 +116,7 @@ class Central:
     """
 
     def __init__(self, root: Path) -> None:
-        self.folder = root / "run" / "luigid"
+        self.folder = on_host(root) / "run" / "luigid"
         self.log = self.folder / "luigid.log"
         self._state = self.folder / "state.pickle"
         self._config = self.folder / "luigid.cfg"
