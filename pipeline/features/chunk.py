@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -54,6 +54,7 @@ def build(
     threads: int = 1,
     unavailable: Collection[str] = (),
     columns: MutableMapping[str, FloatArray] | None = None,
+    freed: Callable[[], None] = lambda: None,
 ) -> Chunk:
     """Base values of the sessions in [first, last].
 
@@ -61,6 +62,7 @@ def build(
         sources: see ``assemble``; rows outside the panel's columns do not matter.
         first, last: days, both included.
         threads, unavailable, columns: see ``matrix.base_values``.
+        freed: called after the sources have been let go.
 
     Raises:
         EmptyUniverse: nobody is listed.
@@ -68,6 +70,7 @@ def build(
     sessions = calendar.between(first, last)
     market = market_of(sources, calendar, sessions)
     del sources  # several times the size of the arrays
+    freed()
     base = matrix.base_values(market, sessions.size, threads, unavailable, columns)
     return Chunk(matrix.members(market, sessions.size), base)
 

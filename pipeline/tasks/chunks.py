@@ -125,6 +125,7 @@ class BuildChunk(luigi.Task):
                     threads=threads,
                     unavailable=made.absent,
                     columns=columns,
+                    freed=memory.give_back,
                 )
             report(1, 1 + len(months))
             for step, (start, stop) in enumerate(months, 2):
