@@ -98,6 +98,16 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Usage:
     )
 
 
+def own_peak_bytes() -> int:
+    """The most resident memory of this process.
+
+    Not ``getrusage``: that one counts what the parent held when it started this process.
+    """
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    (peak,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(peak) * 1024
+
+
 def tell_machine() -> None:
     """Print what the figures depend on: wall times mean little while others use the processors."""
     cores, load = os.cpu_count(), os.getloadavg()[0]

@@ -45,7 +45,7 @@ LIBRARIES = ("pyarrow", "polars", "duckdb")
 def main() -> int:
     args = options()
     if args.way:
-        args.report.write_text(str(timed(args.way, args.work)))
+        args.report.write_text(f"{timed(args.way, args.work)} {common.own_peak_bytes()}")
         return 0
     common.tell_machine()
     with common.work_folder(args.work) as work:
@@ -83,15 +83,16 @@ def rounds(root: Path, runs: int) -> tuple[dict[str, list[float]], dict[str, int
     seconds: dict[str, list[float]] = defaultdict(list)
     peaks: dict[str, int] = defaultdict(int)
     order = random.Random(0)
-    report = root / "seconds.txt"
+    report = root / "report.txt"
     for _ in range(runs):
         for way in order.sample(list(WAYS), len(WAYS)):
             for path in files(ChunkStore(root)):
                 into_page_cache(path)
             command = [sys.executable, __file__, "--way", way, "--work", str(root)]
-            usage = common.measure([*command, "--report", str(report)], dict(os.environ))
-            seconds[way].append(float(report.read_text()))
-            peaks[way] = max(peaks[way], usage.peak_bytes)
+            common.measure([*command, "--report", str(report)], dict(os.environ))
+            took, peak = report.read_text().split()
+            seconds[way].append(float(took))
+            peaks[way] = max(peaks[way], int(peak))
     return seconds, peaks
 
 
