@@ -172,7 +172,7 @@ def commit_bytes(path: Path, content: bytes, ours: Callable[[bytes], bool]) -> N
         try:
             system.pipe_file(key, content, **same)
         except OSError as error:
-            if same and "precondition" in str(error).lower():
+            if same and error.errno == errno.EINVAL:  # how its library says precondition failed
                 raise _overtaken(path) from error
             raise
 
