@@ -86,6 +86,12 @@ class Run:
         return self.ideal_s * self.workers * -(-self.chunks // self.workers) / self.chunks
 
 
+def calls_of_chunk(steps: int) -> int:
+    """Calls to luigid for one chunk, pings aside: it is added, given out and reported done; its
+    progress and its message are told at the begin and after each step."""
+    return 3 + 2 * (1 + steps)
+
+
 @contextmanager
 def luigid(folder: Path) -> Iterator[Luigid]:
     """``g5 luigid`` of an output root on a free port; ends with the block, or with this process."""

@@ -14,9 +14,6 @@ from typing import Any
 
 import luigi
 
-#: Steps of a chunk that are told to luigid, two calls each: the base columns and every month.
-QUARTER_STEPS = 4
-
 
 class Source(luigi.Task):
     """A source that was fetched before."""

@@ -1,0 +1,310 @@
+"""What one chunk and the steps around it cost on this machine.
+
+Markets are output roots that a build has filled (``common.simulated``). They are only read: the
+cache of each is copied, and a quarter and its three months are built from the copy, so that the
+cost can be told by stocks and by sessions; then gate, merge, labels and report of the months.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import common
+import numpy as np
+import pyarrow.parquet as pq
+from scale_prediction import Law, fit, law
+
+from pipeline.storage.chunks import ChunkStore
+
+CHUNK, START, END = "2024Q2", "2024-04-01", "2024-06-28"
+STEPS = ("ValidateSchema", "MergeChunks", "BuildLabels", "BuildReport")
+
+# What the planner is asked for; requests grow by the year, and the warm-up comes on top.
+_PLANNED = (("2023-01-04", "2023-12-29", 1), ("2014-01-06", "2023-12-29", 10))
+_SIMULATED = ("2008-05-07", "2024-12-30")
+_NOW = "2024-12-31T09:00"
+_IMPORTS = "import pipeline.tasks, pipeline.tasks.inputs, pipeline.features.chunk"
+_PROBE_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk build that was measured.
+
+    Attributes:
+        wall_s: of the command, less the start of the command itself.
+        peak_bytes: of all processes of the command.
+        bytes: of the Parquet file.
+    """
+
+    stocks: int
+    sessions: int
+    rows: int
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What the cache of a market holds for one quarter and its warm-up.
+
+    Attributes:
+        days: sessions of the daily sources.
+        parts: files.
+        seconds: the fetch took, of which the simulator, on the same cores, had its share.
+    """
+
+    stocks: int
+    days: int
+    parts: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Units:
+    """Unit costs of this machine.
+
+    Attributes:
+        steps: seconds of gate, merge, labels and report: of a chunk, and of a row.
+        merge_bytes_s: of the merge of the largest market.
+        requests: asked of the API whatever the length of a build, and for every year of it.
+        start_s: of a command, with its imports; a worker has it once.
+        task_start_s: of a task process, with its imports; it is in every chunk.
+        disk_bytes_s: of this machine, written to the disk and read back.
+    """
+
+    chunks: list[Chunk]
+    fetched: list[Fetched]
+    steps: Mapping[str, tuple[float, float]]
+    merge_bytes_s: float
+    requests: tuple[float, float]
+    start_s: float
+    task_start_s: float
+    disk_bytes_s: float
+
+    def law_of(self, what: str) -> Law:
+        """How an attribute of a chunk grows with stocks and sessions."""
+        return law([(c.stocks, c.sessions, float(getattr(c, what))) for c in self.chunks])
+
+    def misfit(self, what: str) -> float:
+        """The largest share by which a law misses what was measured."""
+        found = self.law_of(what)
+        return max(
+            abs(found.at(c.stocks, c.sessions) / float(getattr(c, what)) - 1) for c in self.chunks
+        )
+
+    def fetched_per_day(self, what: str, stocks: int) -> float:
+        """Bytes or seconds of one session of all sources."""
+        points = [(f.stocks, getattr(f, what) / f.days) for f in self.fetched]
+        fixed, per_stock = fit([(1.0, n) for n, _ in points], [value for _, value in points])
+        return fixed + per_stock * stocks
+
+    @property
+    def stocks(self) -> list[int]:
+        """Market sizes that were measured."""
+        return sorted({chunk.stocks for chunk in self.chunks})
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Units:
+        document = json.loads(text)
+        chunks = [Chunk(**chunk) for chunk in document.pop("chunks")]
+        fetched = [Fetched(**market) for market in document.pop("fetched")]
+        return cls(chunks=chunks, fetched=fetched, **document)
+
+
+def markets_in(folder: Path) -> dict[int, Path]:
+    """Prepared markets by number of stocks: those whose build has come to its end."""
+    found = {}
+    for root in folder.glob("scaling-*"):
+        size = root.name.rpartition("-")[2]
+        if size.isdigit() and (root / "reports" / "latest.html").exists():
+            found[int(size)] = root
+    return found
+
+
+def measure(markets: Mapping[int, Path], scratch: Path, runs: int) -> Units:
+    """Measure everything: about five builds of a quarter for each market."""
+    start_s = _quickest(common.luigi("--module", "pipeline", "BuildChunk", "--help"))
+    task_start_s = _quickest([sys.executable, "-c", _IMPORTS])
+    chunks: list[Chunk] = []
+    terms: list[tuple[float, float]] = []
+    seconds: dict[str, list[float]] = {step: [] for step in STEPS}
+    for stocks, source in sorted(markets.items()):
+        root = scratch / f"market-{stocks}"
+        shutil.copytree(source / "cache", root / "cache")
+        if not chunks:  # the first one compiles the kernels
+            _build(source, root, stocks, [CHUNK], 1, start_s)
+        of_quarter = _build(source, root, stocks, [CHUNK], runs, start_s)
+        shutil.rmtree(root / "chunks")
+        of_months = _build(source, root, stocks, list(_MONTHS), runs, start_s)
+        chunks += of_quarter + of_months
+        terms.append((len(of_months), sum(chunk.rows for chunk in of_months)))
+        for step in STEPS:
+            usage = common.measure(common.task(step), _offline(root))
+            seconds[step].append(max(usage.wall_s - start_s, 0.01))
+            print(f"{stocks} stocks, {step} of three months: {usage.wall_s:.1f} s", flush=True)
+        merged_bytes = sum(chunk.bytes for chunk in of_months)
+        merge_bytes_s = merged_bytes / seconds["MergeChunks"][-1]
+        shutil.rmtree(root)
+    found = {step: fit(terms, values) for step, values in seconds.items()}
+    return Units(
+        chunks=chunks,
+        fetched=[_fetched(root, stocks) for stocks, root in sorted(markets.items())],
+        steps={step: (per_chunk, per_row) for step, (per_chunk, per_row) in found.items()},
+        merge_bytes_s=merge_bytes_s,
+        requests=_requests(scratch),
+        start_s=start_s,
+        task_start_s=task_start_s,
+        disk_bytes_s=disk_bytes_s(scratch),
+    )
+
+
+def disk_bytes_s(folder: Path) -> float:
+    """Bytes a second that are written and forced to disk, then read back from it."""
+    path = folder / "probe"
+    block = np.random.default_rng(0).bytes(2**24)
+    began = time.perf_counter()
+    with path.open("wb", buffering=0) as file:
+        for _ in range(_PROBE_BYTES // len(block)):
+            file.write(block)
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # not from memory
+    with path.open("rb", buffering=0) as file:
+        while file.read(len(block)):
+            pass
+    took = time.perf_counter() - began
+    path.unlink()
+    return 2 * _PROBE_BYTES / took
+
+
+_MONTHS = {"2024M04": "2024-04", "2024M05": "2024-05", "2024M06": "2024-06"}
+
+
+def _build(
+    source: Path, root: Path, stocks: int, names: Sequence[str], runs: int, start_s: float
+) -> list[Chunk]:
+    """Build the quarter, or months of it, from the copied cache; of each the quickest counts."""
+    given = common.chunk_parameters(ChunkStore(source), CHUNK)
+    quarter = ChunkStore(source).parquet_path(CHUNK)
+    days = sorted(
+        {str(day) for day in pq.read_table(quarter, columns=["Date"])["Date"].to_pylist()}
+    )
+    built = []
+    for name in names:
+        own = [day for day in days if day.startswith(_MONTHS.get(name, ""))]
+        parameters = given | {"chunk": name, "first": own[0], "last": own[-1]}
+        usages = []
+        for _ in range(runs):
+            shutil.rmtree(root / "chunks" / name, ignore_errors=True)
+            usages.append(common.measure(common.task("BuildChunk", **parameters), _offline(root)))
+        best = min(usages, key=lambda usage: usage.wall_s)
+        status = ChunkStore(root).read_status(name)
+        chunk = Chunk(
+            stocks=stocks,
+            sessions=len(own),
+            rows=status["rows"],
+            wall_s=best.wall_s - start_s,
+            cpu_s=best.cpu_s,
+            peak_bytes=max(usage.peak_bytes for usage in usages),
+            bytes=status["parquet_bytes"],
+        )
+        print(
+            f"{stocks} stocks, {name}: {chunk.sessions} sessions, {chunk.rows:,} rows, "
+            f"{chunk.wall_s:.1f} s, {chunk.cpu_s:.1f} s of processor time, "
+            f"{chunk.peak_bytes / common.GIB:.2f} GiB, {chunk.bytes / 1e6:,.0f} MB",
+            flush=True,
+        )
+        built.append(chunk)
+    return built
+
+
+def _offline(root: Path) -> dict[str, str]:
+    return common.offline(root) | {"SOURCE_CACHE_MODE": "read"}
+
+
+def _fetched(root: Path, stocks: int) -> Fetched:
+    """By the snapshots of the quarter's chunk and the record of the run that fetched them."""
+    keys = ChunkStore(root).read_status(CHUNK)["inputs"]
+    snapshots = {
+        key.partition("_raw_")[0]: json.loads(
+            (root / "cache" / key.partition("_raw_")[0] / f"{key}.json").read_text()
+        )
+        for key in keys
+    }
+    parts = [part for snapshot in snapshots.values() for part in snapshot["parts"]]
+    days = {day for part in snapshots["daily_bars"]["parts"] for day in part["dates"]}
+    records = [json.loads(path.read_text()) for path in (root / "run" / "history").glob("*.json")]
+    steps = [step for record in records for step in record["steps"]]
+    return Fetched(
+        stocks=stocks,
+        days=len(days),
+        parts=len(parts),
+        bytes=sum(part["bytes"] for part in parts),
+        seconds=sum(step["seconds"] for step in steps if step["name"].startswith("FetchSource")),
+    )
+
+
+def _requests(scratch: Path) -> tuple[float, float]:
+    """Requests by the planner: those of any build, and those of a year."""
+    counts = []
+    with _simulator() as url:
+        environment = os.environ | {
+            "JQUANTS_API_BASE": url,
+            "JQUANTS_API_KEY": "simulator",
+            "G5_NOW": _NOW,
+        }
+        for start, end, _ in _PLANNED:
+            flags = ["--start", start, "--end", end, "--json", "--output", str(scratch / "planned")]
+            planned = subprocess.run(
+                [sys.executable, "-m", "pipeline.cli", "plan", *flags],
+                env=environment,
+                stdout=subprocess.PIPE,
+                check=False,
+            )
+            counts.append(json.loads(planned.stdout)["requests"])
+    years = [number for *_, number in _PLANNED]
+    a_year = (counts[1] - counts[0]) / (years[1] - years[0])
+    return counts[0] - a_year * years[0], a_year
+
+
+@contextmanager
+def _simulator() -> Iterator[str]:
+    """A simulated exchange for its calendar; its URL."""
+    start, end = _SIMULATED
+    command = [
+        *(sys.executable, "-m", "pipeline.cli", "sim", "serve", "--exit-with-parent"),
+        *("--stocks", "4", "--start", start, "--end", end),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+def _quickest(command: Sequence[str]) -> float:
+    return min(common.measure(command, os.environ).wall_s for _ in range(3))
+
+
+def prepare(folder: Path, stocks: Sequence[int]) -> dict[int, Path]:
+    """Make small markets, which stand in for large ones."""
+    roots = {size: folder / f"scaling-{size}" for size in stocks}
+    for size, root in roots.items():
+        common.simulated(root, stocks=size, start=START, end=END)
+    return roots
