@@ -155,7 +155,7 @@ def work_of(units: Units, build: Build, calls: Calls) -> Work:
         moved_bytes=needs.read_bytes + needs.chunk_bytes,
         peak_bytes=needs.peak_bytes,
         api_s=paced_s([(requests, (PLAN_BUDGET,))], budgets(build.plan)),
-        fetch_s=units.fetched_per_day("seconds", build.stocks) * build.days,
+        fetch_s=units.ingest_s_a_day(build.stocks) * build.days,
         calls=calls.of_chunk,
         call_s=calls.call_s,
         calls_per_s=calls.per_s,

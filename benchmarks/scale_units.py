@@ -10,17 +10,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import common
 import numpy as np
 import pyarrow.parquet as pq
+import scale_fetch
 from scale_prediction import Law, fit, law
 
 from pipeline.storage.chunks import ChunkStore
@@ -28,11 +27,8 @@ from pipeline.storage.chunks import ChunkStore
 CHUNK, START, END = "2024Q2", "2024-04-01", "2024-06-28"
 STEPS = ("ValidateSchema", "MergeChunks", "BuildLabels", "BuildReport")
 
-# What the planner is asked for; requests grow by the year, and the warm-up comes on top.
-_PLANNED = (("2023-01-04", "2023-12-29", 1), ("2014-01-06", "2023-12-29", 10))
-_SIMULATED = ("2008-05-07", "2024-12-30")
-_NOW = "2024-12-31T09:00"
 _IMPORTS = "import pipeline.tasks, pipeline.tasks.inputs, pipeline.features.chunk"
+_INGESTED = (500, 2000)  # market sizes
 _PROBE_BYTES = 512 * 2**20
 
 
@@ -62,14 +58,12 @@ class Fetched:
     Attributes:
         days: sessions of the daily sources.
         parts: files.
-        seconds: the fetch took, of which the simulator, on the same cores, had its share.
     """
 
     stocks: int
     days: int
     parts: int
     bytes: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -79,6 +73,7 @@ class Units:
     Attributes:
         steps: seconds of gate, merge, labels and report: of a chunk, and of a row.
         merge_bytes_s: of the merge of the largest market.
+        ingested: stocks, and seconds of work that taking in one session of all sources is.
         requests: asked of the API whatever the length of a build, and for every year of it.
         start_s: of a command, with its imports; a worker has it once.
         task_start_s: of a task process, with its imports; it is in every chunk.
@@ -89,6 +84,7 @@ class Units:
     fetched: list[Fetched]
     steps: Mapping[str, tuple[float, float]]
     merge_bytes_s: float
+    ingested: list[tuple[int, float]]
     requests: tuple[float, float]
     start_s: float
     task_start_s: float
@@ -106,10 +102,12 @@ class Units:
         )
 
     def fetched_per_day(self, what: str, stocks: int) -> float:
-        """Bytes or seconds of one session of all sources."""
-        points = [(f.stocks, getattr(f, what) / f.days) for f in self.fetched]
-        fixed, per_stock = fit([(1.0, n) for n, _ in points], [value for _, value in points])
-        return fixed + per_stock * stocks
+        """Bytes or parts of one session of all sources."""
+        return _line([(f.stocks, getattr(f, what) / f.days) for f in self.fetched], stocks)
+
+    def ingest_s_a_day(self, stocks: int) -> float:
+        """Seconds of work that taking in one session of all sources is."""
+        return _line(self.ingested, stocks)
 
     @property
     def stocks(self) -> list[int]:
@@ -167,7 +165,8 @@ def measure(markets: Mapping[int, Path], scratch: Path, runs: int) -> Units:
         fetched=[_fetched(root, stocks) for stocks, root in sorted(markets.items())],
         steps={step: (per_chunk, per_row) for step, (per_chunk, per_row) in found.items()},
         merge_bytes_s=merge_bytes_s,
-        requests=_requests(scratch),
+        ingested=[(n, scale_fetch.ingest_s_a_day(n, scratch)) for n in _INGESTED],
+        requests=scale_fetch.requests(scratch),
         start_s=start_s,
         task_start_s=task_start_s,
         disk_bytes_s=disk_bytes_s(scratch),
@@ -238,7 +237,7 @@ def _offline(root: Path) -> dict[str, str]:
 
 
 def _fetched(root: Path, stocks: int) -> Fetched:
-    """By the snapshots of the quarter's chunk and the record of the run that fetched them."""
+    """By the snapshots of the quarter's chunk."""
     keys = ChunkStore(root).read_status(CHUNK)["inputs"]
     snapshots = {
         key.partition("_raw_")[0]: json.loads(
@@ -248,54 +247,17 @@ def _fetched(root: Path, stocks: int) -> Fetched:
     }
     parts = [part for snapshot in snapshots.values() for part in snapshot["parts"]]
     days = {day for part in snapshots["daily_bars"]["parts"] for day in part["dates"]}
-    records = [json.loads(path.read_text()) for path in (root / "run" / "history").glob("*.json")]
-    steps = [step for record in records for step in record["steps"]]
     return Fetched(
         stocks=stocks,
         days=len(days),
         parts=len(parts),
         bytes=sum(part["bytes"] for part in parts),
-        seconds=sum(step["seconds"] for step in steps if step["name"].startswith("FetchSource")),
     )
 
 
-def _requests(scratch: Path) -> tuple[float, float]:
-    """Requests by the planner: those of any build, and those of a year."""
-    counts = []
-    with _simulator() as url:
-        environment = os.environ | {
-            "JQUANTS_API_BASE": url,
-            "JQUANTS_API_KEY": "simulator",
-            "G5_NOW": _NOW,
-        }
-        for start, end, _ in _PLANNED:
-            flags = ["--start", start, "--end", end, "--json", "--output", str(scratch / "planned")]
-            planned = subprocess.run(
-                [sys.executable, "-m", "pipeline.cli", "plan", *flags],
-                env=environment,
-                stdout=subprocess.PIPE,
-                check=False,
-            )
-            counts.append(json.loads(planned.stdout)["requests"])
-    years = [number for *_, number in _PLANNED]
-    a_year = (counts[1] - counts[0]) / (years[1] - years[0])
-    return counts[0] - a_year * years[0], a_year
-
-
-@contextmanager
-def _simulator() -> Iterator[str]:
-    """A simulated exchange for its calendar; its URL."""
-    start, end = _SIMULATED
-    command = [
-        *(sys.executable, "-m", "pipeline.cli", "sim", "serve", "--exit-with-parent"),
-        *("--stocks", "4", "--start", start, "--end", end),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
+def _line(points: Sequence[tuple[int, float]], stocks: int) -> float:
+    fixed, per_stock = fit([(1.0, n) for n, _ in points], [value for _, value in points])
+    return fixed + per_stock * stocks
 
 
 def _quickest(command: Sequence[str]) -> float:
