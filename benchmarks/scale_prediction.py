@@ -24,6 +24,7 @@ SCHEDULER = "scheduler"
 MERGE = "gate and merge"
 AFTER = "labels and report"
 
+_MUCH = 0.25
 _THREADS = 2  # of one chunk build, here and by default
 
 
@@ -106,8 +107,13 @@ class Prediction:
 
     @property
     def bottleneck(self) -> str:
-        """The part that takes the most time."""
-        return max(self.parts, key=lambda part: self.parts[part])
+        """What takes the most time; of the building, the last wave if much of it is lost there."""
+        built_s = self.parts[COMPUTE] + self.parts[LAST_WAVE]
+        others = {part: s for part, s in self.parts.items() if part not in (COMPUTE, LAST_WAVE)}
+        longest = max(others, key=lambda part: others[part])
+        if others[longest] >= built_s:
+            return longest
+        return LAST_WAVE if self.parts[LAST_WAVE] > _MUCH * built_s else COMPUTE
 
 
 def slots_of(cluster: Cluster, peak_bytes: float) -> int:
