@@ -113,11 +113,15 @@ def luigid(folder: Path) -> Iterator[Luigid]:
         url = f"http://127.0.0.1:{port}"
         _until(lambda: process.poll() is not None or answers(url), "luigid to answer")
         if process.poll() is not None:
-            raise SystemExit(f"luigid ended: see {folder / 'luigid.txt'}")
+            raise SystemExit(f"luigid ended: {_last_words(folder / 'luigid.txt')}")
         yield Luigid(url, psutil.Process(process.pid))
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def simulate(
@@ -152,13 +156,14 @@ def simulate(
         cpu_s = central.cpu_s()
         job = {"chunks": chunks, "seconds": seconds, "sources": sources, "steps": steps}
         with _worker(folder, "leader", common | {"job": job}) as leader:
-            leader.wait()
+            leader.wait(_PATIENCE_S + 10 * chunks * seconds / workers)
         spent_s = central.cpu_s() - cpu_s
         for helper in started:
             helper.send_signal(signal.SIGUSR1)  # finish and leave
         for process in [leader, *started]:
             if process.wait(_PATIENCE_S):
-                raise SystemExit(f"a worker failed: see {folder}/*.txt")
+                said = [_last_words(path) for path in sorted(folder.glob("*.txt"))]
+                raise SystemExit("\n".join(["a worker failed:", *filter(None, said)]))
     return _result(folder, workers, chunks, scale, seconds, spent_s)
 
 
@@ -203,6 +208,10 @@ def _worker(folder: Path, name: str, given: dict[str, Any]) -> Iterator[subproce
     finally:
         process.kill()
         process.wait()
+
+
+def _last_words(path: Path) -> str:
+    return path.read_text(errors="replace")[-1000:]
 
 
 def _without_settings() -> dict[str, str]:

@@ -98,7 +98,7 @@ def options() -> argparse.Namespace:
         "--price-1000-requests", type=float, default=0.005, help="$ (default 0.005)"
     )
     parser.add_argument(
-        "--cluster-s", type=float, default=60.0, help="ideal time of a simulated run (default 60)"
+        "--cluster-s", type=float, default=120.0, help="ideal time of a simulated run (default 120)"
     )
     parser.add_argument("--no-cluster", action="store_true", help="without the simulated cluster")
     return parser.parse_args()

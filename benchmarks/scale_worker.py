@@ -23,6 +23,7 @@ from luigi.rpc import RemoteScheduler
 from luigi.worker import Worker
 from scale_tasks import Dataset, Idle
 
+_LAST_TASK_S = 30.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -40,7 +41,7 @@ class TimedScheduler(RemoteScheduler):
         return answer
 
 
-def main() -> None:
+def main() -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # never outlive the benchmark
     given = json.loads(sys.argv[1])
     scheduler = TimedScheduler(given["url"])
@@ -57,13 +58,19 @@ def main() -> None:
         wait_jitter=given["jitter_s"],
     )
     began = time.time()
+    root = Idle() if job is None else Dataset(**job, folder=given["folder"])
     with worker:
-        worker.add(Idle() if job is None else Dataset(**job, folder=given["folder"]))
+        worker.add(root)
         scheduled = time.time()
         worker.run()
     report = {"began": began, "scheduled": scheduled, "calls": scheduler.seconds}
+    # The leader leaves when nothing is pending any more: a helper may still run the last task.
+    deadline = time.monotonic() + _LAST_TASK_S
+    while not (complete := root.complete()) and time.monotonic() < deadline:
+        time.sleep(0.05)
     Path(given["report"]).write_text(json.dumps(report))
+    return 0 if complete else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
