@@ -143,8 +143,8 @@ def work_of(units: Units, build: Build, calls: Calls) -> Work:
     rows = needs.rows * build.chunks
 
     def step_s(name: str) -> float:
-        per_chunk, per_row = units.steps[name]
-        return units.start_s + per_chunk * build.chunks + per_row * rows
+        fixed, per_chunk, per_row = units.steps[name]
+        return fixed + per_chunk * build.chunks + per_row * rows
 
     fixed, a_year = units.requests
     requests = round(fixed + a_year * build.years)

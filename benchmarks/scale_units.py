@@ -2,7 +2,8 @@
 
 Markets are output roots that a build has filled (``common.simulated``). They are only read: the
 cache of each is copied, and a quarter and its three months are built from the copy, so that the
-cost can be told by stocks and by sessions; then gate, merge, labels and report of the months.
+cost can be told by stocks and by sessions; after each come gate, merge, labels and report, so that
+theirs can be told by chunks and by rows.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ class Units:
     """Unit costs of this machine.
 
     Attributes:
-        steps: seconds of gate, merge, labels and report: of a chunk, and of a row.
-        merge_bytes_s: of the merge of the largest market.
+        steps: seconds of gate, merge, labels and report: of the command, a chunk, and a row.
+        merge_bytes_s: of the merge of the largest market, its command included.
         ingested: stocks, and seconds of work that taking in one session of all sources is.
         requests: asked of the API whatever the length of a build, and for every year of it.
         start_s: of a command, with its imports; a worker has it once.
@@ -82,7 +83,7 @@ class Units:
 
     chunks: list[Chunk]
     fetched: list[Fetched]
-    steps: Mapping[str, tuple[float, float]]
+    steps: Mapping[str, tuple[float, float, float]]
     merge_bytes_s: float
     ingested: list[tuple[int, float]]
     requests: tuple[float, float]
@@ -140,37 +141,49 @@ def measure(markets: Mapping[int, Path], scratch: Path, runs: int) -> Units:
     start_s = _quickest(common.luigi("--module", "pipeline", "BuildChunk", "--help"))
     task_start_s = _quickest([sys.executable, "-c", _IMPORTS])
     chunks: list[Chunk] = []
-    terms: list[tuple[float, float]] = []
+    terms: list[tuple[float, float, float]] = []
     seconds: dict[str, list[float]] = {step: [] for step in STEPS}
     for stocks, source in sorted(markets.items()):
         root = scratch / f"market-{stocks}"
         shutil.copytree(source / "cache", root / "cache")
         if not chunks:  # the first one compiles the kernels
             _build(source, root, stocks, [CHUNK], 1, start_s)
-        of_quarter = _build(source, root, stocks, [CHUNK], runs, start_s)
-        shutil.rmtree(root / "chunks")
-        of_months = _build(source, root, stocks, list(_MONTHS), runs, start_s)
-        chunks += of_quarter + of_months
-        terms.append((len(of_months), sum(chunk.rows for chunk in of_months)))
-        for step in STEPS:
-            usage = common.measure(common.task(step), _offline(root))
-            seconds[step].append(max(usage.wall_s - start_s, 0.01))
-            print(f"{stocks} stocks, {step} of three months: {usage.wall_s:.1f} s", flush=True)
-        merged_bytes = sum(chunk.bytes for chunk in of_months)
-        merge_bytes_s = merged_bytes / seconds["MergeChunks"][-1]
+        for names in ([CHUNK], list(_MONTHS)):
+            built = _build(source, root, stocks, names, runs, start_s)
+            terms.append((1.0, len(built), sum(chunk.rows for chunk in built)))
+            for step in STEPS:
+                seconds[step].append(_step_s(root, stocks, step, len(built)))
+            chunks += built
+            _remove_products(root)
         shutil.rmtree(root)
-    found = {step: fit(terms, values) for step, values in seconds.items()}
+    laws = {step: fit(terms, values) for step, values in seconds.items()}
     return Units(
         chunks=chunks,
         fetched=[_fetched(root, stocks) for stocks, root in sorted(markets.items())],
-        steps={step: (per_chunk, per_row) for step, (per_chunk, per_row) in found.items()},
-        merge_bytes_s=merge_bytes_s,
+        steps={step: (fixed, chunk, row) for step, (fixed, chunk, row) in laws.items()},
+        merge_bytes_s=sum(chunk.bytes for chunk in built) / seconds["MergeChunks"][-1],
         ingested=[(n, scale_fetch.ingest_s_a_day(n, scratch)) for n in _INGESTED],
         requests=scale_fetch.requests(scratch),
         start_s=start_s,
         task_start_s=task_start_s,
         disk_bytes_s=disk_bytes_s(scratch),
     )
+
+
+def _step_s(root: Path, stocks: int, step: str, chunks: int) -> float:
+    """Seconds of the command that does one step over all chunks there are."""
+    usage = common.measure(common.task(step), _offline(root))
+    print(f"{stocks} stocks, {step} over {chunks}: {usage.wall_s:.1f} s", flush=True)
+    return usage.wall_s
+
+
+def _remove_products(root: Path) -> None:
+    """Everything but the cache."""
+    for path in root.iterdir():
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.name != "cache":
+            shutil.rmtree(path)
 
 
 def disk_bytes_s(folder: Path) -> float:
