@@ -1,6 +1,6 @@
 """An object store of this machine behind a slow line.
 
-    python benchmarks/slow_store.py 0.2
+    python benchmarks/slow_store.py 0.1
 
 Run as a child by ``serving``; it prints its ports, answers every line with the number of requests
 so far, and ends with its standard input. The store is moto, all in memory. The line is a proxy
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -138,6 +139,7 @@ async def _serve(port: int, delay_s: float) -> None:
     print(port, server.sockets[0].getsockname()[1], flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
         print(line.requests, flush=True)
+    os._exit(0)  # connections that are open would be mourned one by one
 
 
 def _main(delay_s: float) -> None:
