@@ -269,7 +269,7 @@ def _ended(process: subprocess.Popen[bytes], folder: Path) -> float:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.stderr.write(_said(folder))
-        raise SystemExit(f"{process.args}: exit code {process.returncode}")
+        raise SystemExit(f"{process.args!r}: exit code {process.returncode}")
     return usage.ru_utime + usage.ru_stime
 
 
@@ -279,7 +279,7 @@ def _until(condition: Callable[[], bool], process: subprocess.Popen[bytes], fold
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
             sys.stderr.write(_said(folder))
-            raise SystemExit(f"{process.args}: did not start")
+            raise SystemExit(f"{process.args!r}: did not start")
         time.sleep(_POLL_S)
 
 
