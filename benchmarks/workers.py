@@ -10,9 +10,10 @@
 All is real: luigid of ``g5 luigid``, the run by ``luigi --module pipeline``, the processes of both.
 The run builds as well, one chunk at a time: it is the first worker. The second is a host with
 ``g5 worker --workers 1``, joined before the run begins. Each build has one thread. Nothing is
-fetched. The run ends with the gate, ``BuildAll`` without what one host does alone afterwards. The
-time of the chunks is that from the begin of the first one to the begin of the gate, as the run has
-recorded it. Then the chunks are merged, without the line: all roots must come to the same dataset.
+fetched. The run ends with the gate: ``BuildAll`` without what one host does alone afterwards. The
+time of the chunks is that from the begin of the first one to the commit of the last one, as run and
+chunks have recorded it. Then they are merged, without the line: all roots must come to the same
+dataset.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from pathlib import Path
 import common
 import slow_store
 
+from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.place import file_system, place_of
 from pipeline.tasks.central import answers
@@ -181,7 +183,7 @@ def _run(root: Path, hosts: Path, workers: int, more: Mapping[str, str]) -> Run:
         for helper in helpers:
             helper.send_signal(signal.SIGTERM)
             cpu_s += _ended(helper, hosts / "two")
-    chunks_s, build_s = _recorded(hosts)
+    chunks_s, build_s = _recorded(root, hosts)
     return Run(
         workers=workers,
         chunks_s=chunks_s,
@@ -203,18 +205,17 @@ def _merged(root: Path) -> str:
     return str(dataset.metadata["dataset_hash"])
 
 
-def _recorded(hosts: Path) -> tuple[float, float]:
-    """Seconds from the begin of the first chunk to that of the gate, which waits for the last one;
-    and of a build. In an object store only those of the run's own host are on record."""
+def _recorded(root: Path, hosts: Path) -> tuple[float, float]:
+    """Seconds from the begin of the first chunk to the commit of the last one; and of a build. In
+    an object store only the builds of the run's own host are on record."""
     (record,) = hosts.rglob("run/history/*.json")
     steps = json.loads(record.read_text())["steps"]
-
-    def first(family: str) -> dt.datetime:
-        begins = [step["started_at"] for step in steps if step["name"].split()[0] == family]
-        return dt.datetime.fromisoformat(min(begins))
-
-    builds = [step["seconds"] for step in steps if step["name"].startswith("BuildChunk ")]
-    return (first("ValidateSchema") - first("BuildChunk")).total_seconds(), statistics.mean(builds)
+    builds = [step for step in steps if step["name"].startswith("BuildChunk ")]
+    store = ChunkStore(root)
+    began = min(step["started_at"] for step in builds)
+    ended = max(store.read_status(chunk)["finished_at"] for chunk in store.ids())
+    chunks = dt.datetime.fromisoformat(ended) - dt.datetime.fromisoformat(began)
+    return chunks.total_seconds(), statistics.mean(step["seconds"] for step in builds)
 
 
 def _tell(where: str, run: Run) -> None:
