@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StorageError
-from pipeline.storage.place import file_system, host_folder, is_remote, store_errors
+from pipeline.storage.place import file_system, host_folder, is_remote, read_bytes, store_errors
 
 # What our own writers and Luigi's local targets leave behind when their process is killed.
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}\.tmp|.+-luigi-tmp-[0-9]+")
@@ -220,7 +220,7 @@ def pointed_at(path: Path) -> str | None:
     if not is_remote(path):
         return str(path.readlink()) if path.is_symlink() else None
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_bytes(path))
     except (FileNotFoundError, ValueError):
         return None
     target = document.get(_POINTER) if isinstance(document, dict) else None

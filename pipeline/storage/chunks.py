@@ -29,7 +29,7 @@ from pipeline.storage.copies import local_copy
 from pipeline.storage.growth import Growth, growth_of, read_base, writer_of
 from pipeline.storage.orders import BuildOrder
 from pipeline.storage.parquet import Layout
-from pipeline.storage.place import folders_in
+from pipeline.storage.place import folders_in, read_bytes
 from pipeline.storage.records import facts_of, metadata_of, with_content
 
 Document = dict[str, Any]
@@ -163,7 +163,7 @@ class ChunkStore:
         path = self.rebuild_path(chunk_id)
         with os_errors(path, "cannot be read"):
             try:
-                content = path.read_bytes()
+                content = read_bytes(path)
             except FileNotFoundError:
                 return None
         try:

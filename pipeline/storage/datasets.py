@@ -36,7 +36,7 @@ from pipeline.storage.merged import (
     refuse_if_rebuilt,
     summary_of,
 )
-from pipeline.storage.place import relative
+from pipeline.storage.place import read_bytes, relative
 from pipeline.storage.thrift import ThriftError
 
 _ENDING = "full.parquet"
@@ -157,9 +157,9 @@ class DatasetStore:
         with os_errors(self.latest_metadata_path, "cannot be read"):
             if pointed_at(self.latest_path) != link:
                 return False
-            beside = metadata_path(dataset.path).read_bytes()
+            beside = read_bytes(metadata_path(dataset.path))
             with suppress(FileNotFoundError):
-                return self.latest_metadata_path.read_bytes() == beside
+                return read_bytes(self.latest_metadata_path) == beside
         return False
 
     def prune(self, keep: int = KEPT) -> list[Path]:
@@ -205,7 +205,7 @@ class DatasetStore:
         if self.is_published(dataset):
             return
         with os_errors(metadata_path(dataset.path), "cannot be read"):
-            content = metadata_path(dataset.path).read_bytes()
+            content = read_bytes(metadata_path(dataset.path))
         point_at(self.latest_path, relative(dataset.path, self.root))
         write_bytes(self.latest_metadata_path, content)
 

@@ -18,6 +18,7 @@ import orjson
 
 from pipeline.errors import MissingData, StorageError
 from pipeline.storage import atomic
+from pipeline.storage.place import read_bytes
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -141,7 +142,7 @@ def schema_folder() -> Path:
 def _content(path: Path, kind: Kind) -> bytes:
     try:
         with atomic.os_errors(path, "cannot be read"):
-            return path.read_bytes()
+            return read_bytes(path)
     except StorageError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             raise MissingData(f"{kind} file {path}: does not exist", _REMEDY[kind]) from error

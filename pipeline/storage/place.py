@@ -78,6 +78,19 @@ def relative(path: Path, root: Path) -> str:
     return str(path)[len(str(root)) :].lstrip("/")
 
 
+def read_bytes(path: Path) -> bytes:
+    """A small file; of an object store with one request, where opening it would take two.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+    """
+    if not is_remote(path):
+        return path.read_bytes()
+    system, key = file_system(path)
+    content: bytes = system.cat_file(key)
+    return content
+
+
 def sizes_in(folder: Path) -> dict[str, int]:
     """Name and size of every file of a folder; nothing for one that is not there.
 
