@@ -88,7 +88,7 @@ def test_the_container_file_builds_the_package(tmp_path: Path) -> None:
             for name in sources:
                 copy(PROJECT / name, context / target / ("" if target != "./" else name))
         elif step == "RUN" and "pip install" in words:
-            assert words.split()[-1] == "."
+            assert words.split()[-1] == "'.[objectstore]'"
             pip = ("-m", "pip", "--python", python, "install", "--no-deps")
             made = run(sys.executable, *pip, "--quiet", "--disable-pip-version-check", context)
             assert made.returncode == 0, made.stderr

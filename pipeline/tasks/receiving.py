@@ -80,6 +80,14 @@ class Receiver:
             The days taken.
         """
         spooled = self._spool.days()
+        # A run that died between writing a part and forgetting its days.
+        put_away = [
+            date
+            for date, entry in spooled.items()
+            if date in self._known and self._known[date][1].arrived >= entry.arrived
+        ]
+        self._spool.drop(put_away)
+        spooled = {date: entry for date, entry in spooled.items() if date not in put_away}
         known = {date: [Known(entry.arrived, entry.arrived)] for date, entry in spooled.items()}
         taken = []
         for date in decide(self._rules, wanted, known).keep:

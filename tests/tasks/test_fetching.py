@@ -234,6 +234,23 @@ def test_what_a_dead_run_left_is_used(desk: Desk) -> None:
     assert not list(spool.glob("*"))
 
 
+def test_days_that_were_put_away_already_are_forgotten(desk: Desk) -> None:
+    """A run that died between writing the part of a month and forgetting its days."""
+    desk.vendor.faults = [lambda reply: reply] * 20 + [v.status(403)] * 40
+    with pytest.raises(ApiError):
+        desk.run("short_ratio", START, END)
+    spool = desk.store().spool_folder("short_ratio")
+    waiting = {entry.path: entry.path.read_bytes() for entry in entries(spool)}
+    assert waiting
+    desk.vendor.faults = []
+    desk.run("short_ratio", START, END)
+    for path, content in waiting.items():
+        path.write_bytes(content)
+    desk.run("short_ratio", START - dt.timedelta(days=7), END)
+    assert asked_days(desk)
+    assert not list(spool.glob("*"))
+
+
 def test_mode_off_does_not_trust_the_spool_either(desk: Desk) -> None:
     """What an earlier run received is older than this one."""
     desk.vendor.faults = [lambda reply: reply] * 10 + [v.status(403)] * 40
