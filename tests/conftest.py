@@ -24,6 +24,7 @@ LONGEST = (
     "tests/tasks/test_fetching.py",
     "tests/tasks/test_fetching_simulator.py",
     "tests/tasks/test_fetching_killed.py",
+    "tests/tasks/test_object_store.py",
     "tests/test_against_reference.py",
     "tests/test_documents.py",
     "tests/tasks/test_interrupted.py",
