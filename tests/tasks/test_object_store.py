@@ -150,3 +150,17 @@ def test_a_store_that_is_back_soon_is_waited_for(
             _, err = run.communicate(timeout=200)
         assert run.returncode == 0, err
         assert dataset_hash(home) == dataset_hash(built)
+
+
+def test_a_chunk_grows_in_the_store_as_on_a_disk(
+    server: ObjectStore, built: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two sessions more: the rows that stand come from the store, the whole is that of a disk."""
+    with used(server, tmp_path / "reader", monkeypatch):
+        home = with_cache(on(server, built, tmp_path / "here", "growing"), built)
+        ended = home.run("BuildAll", *RANGE[:3], "2024-04-10", "--workers", "2")
+        assert ended.code == 0, ended.told
+        ended = home.run("BuildAll", *RANGE, "--latest-only")
+        assert ended.code == 0, ended.told
+        assert any("grows: rows to 2024-04-10 stand" in line for line in ended.told), ended.told
+        assert dataset_hash(home) == dataset_hash(built)
