@@ -42,7 +42,7 @@ from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, sweep_leftovers, unreachable
 from pipeline.storage.chunks import ChunkStore, covered_range
 from pipeline.storage.copies import forget_unused
-from pipeline.storage.place import is_remote, on_host, sizes_in
+from pipeline.storage.place import host_folder, is_remote, on_host, sizes_in
 from pipeline.storage.policy import ANY_AGE
 from pipeline.tasks import cluster, config, logs, recording, running, runtime
 from pipeline.tasks.config import Settings
@@ -338,7 +338,8 @@ def hold_output(root: Path) -> None:
     _lock = handle
     with os_errors(here / "logs"):
         logs.configure(here / "logs", config.settings().log_format)
-    sweep_leftovers(here, _LEFTOVER_S, time.time())
+    # What goes to an object store is written in the folder of this machine first.
+    sweep_leftovers(host_folder() if is_remote(root) else root, _LEFTOVER_S, time.time())
     if is_remote(root):
         forget_unused(time.time())
     recording.show_nothing(root)  # what a killed run left

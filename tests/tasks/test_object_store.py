@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,10 @@ def test_the_build_is_the_one_of_a_disk_and_holds_no_secret(
 ) -> None:
     with used(server, tmp_path / "reader", monkeypatch):
         home = on(server, built, tmp_path / "here", "whole")
+        killed = tmp_path / "here/host/tmp" / f".ml_dataset.parquet.{'0' * 32}.tmp"
+        killed.parent.mkdir(parents=True)
+        killed.touch()
+        os.utime(killed, (0, 0))
         ended = home.run("BuildAll", *RANGE, "--workers", "2")
         assert ended.code == 0, ended.told
         assert dataset_hash(home) == dataset_hash(built)
@@ -103,6 +108,7 @@ def test_the_build_is_the_one_of_a_disk_and_holds_no_secret(
         }
         for command in (("status",), ("check-chunks",), ("check-dataset",), ("cache", "list")):
             assert home.g5(*command).code == 0, command
+        assert not killed.exists(), "what a killed run left is swept"
         told = "\n".join([*ended.told, *again.told])
         for name in before:
             assert SECRET.encode() not in system.cat_file(name), name
