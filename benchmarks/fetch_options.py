@@ -40,7 +40,8 @@ from pipeline.api.decode import Decoder
 from pipeline.api.fetch import fetch_dates
 from pipeline.api.plans import budgets
 from pipeline.api.rows import days_of, ordered
-from pipeline.storage.snapshots import Day, SnapshotStore
+from pipeline.storage.parts import Day
+from pipeline.storage.snapshots import SnapshotStore
 
 DAYS = 590
 THREADS = 75

@@ -64,7 +64,9 @@ def scan(
             frame = frame.filter(pl.col(CODE).is_in(list(wanted.codes)))
         return frame.select(*KEYS, *columns)
 
-    frame = rows(*_named(path, features)) if is_remote(path) else rows(path, features)
+    frame = (
+        rows(str(path), features, _client_options()) if is_remote(path) else rows(path, features)
+    )
     if not labels:
         return frame
     beside = rows(list(label_paths), labels)
@@ -77,11 +79,10 @@ def scan(
     return frame.join(beside.with_columns(known), on=list(KEYS), how="left", maintain_order="left")
 
 
-def _named(path: Path, columns: Sequence[str]) -> tuple[str, Sequence[str], Mapping[str, str]]:
-    """A remote file as Polars wants it: it has a client of its own, which refuses an endpoint
-    without TLS unless told otherwise."""
+def _client_options() -> Mapping[str, str]:
+    """Polars has a client of its own, which refuses an endpoint without TLS unless told so."""
     plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http:")
-    return str(path), columns, {"aws_allow_http": "true"} if plain else {}
+    return {"aws_allow_http": "true"} if plain else {}
 
 
 def _polars() -> ModuleType:

@@ -22,8 +22,8 @@ from pipeline.errors import PipelineError, SchemaMismatch, StorageError, UsageEr
 from pipeline.manifest import columns_of, schema_hash, stamped
 from pipeline.market.periods import Period
 from pipeline.market.sessions import TradingCalendar
-from pipeline.storage import atomic, documents
-from pipeline.storage.atomic import current, os_errors, renewing, replacing
+from pipeline.storage import documents
+from pipeline.storage.atomic import commit_bytes, current, os_errors, renewing, replacing
 from pipeline.storage.content import ChunkWriter
 from pipeline.storage.copies import local_copy
 from pipeline.storage.growth import Growth, growth_of, read_base, writer_of
@@ -74,6 +74,14 @@ class ChunkStore:
         path = self.parquet_path(chunk_id)
         with os_errors(path, "cannot be read"):
             return current(path)
+
+    def parquet_copy(self, chunk_id: str) -> Path:
+        """The same as a file of this machine, for who reads most of it.
+
+        Raises:
+            StorageError: an object store refused.
+        """
+        return local_copy(self.parquet_file(chunk_id))
 
     def metadata_path(self, chunk_id: str) -> Path:
         return self.folder / chunk_id / "metadata.json"
@@ -207,7 +215,7 @@ class ChunkStore:
         ):  # fmt: skip
             return None
         try:
-            base = read_base(self._copy(chunk_id), status, self.metadata(chunk_id))
+            base = read_base(self.parquet_copy(chunk_id), status, self.metadata(chunk_id))
         except PipelineError as error:
             return error.message
         return growth_of(base, order, layout, calendar)
@@ -268,9 +276,6 @@ class ChunkStore:
         }
         self._write_status(status | {"state": "failed_schema_mismatch", "error": note})
 
-    def _copy(self, chunk_id: str) -> Path:
-        return local_copy(self.parquet_file(chunk_id))
-
     def _earlier(self, chunk_id: str) -> Document | None:
         """Metadata of the build that stands there, if they can be read."""
         try:
@@ -329,7 +334,7 @@ class ChunkStore:
         path = self.status_path(status["chunk_id"])
         content = documents.encode_document(path, "status", status)
         build = status["build_id"].encode()
-        atomic.commit_bytes(path, content, lambda there: build in there)
+        commit_bytes(path, content, lambda there: build in there)
 
     def _write_status(self, status: Document) -> None:
         documents.write_document(self.status_path(status["chunk_id"]), "status", status)

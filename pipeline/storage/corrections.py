@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.storage.snapshots import Day, Part, SnapshotStore
+from pipeline.storage.parts import Day, Part
+from pipeline.storage.snapshots import SnapshotStore
 
 
 @dataclass(frozen=True, order=True)

@@ -42,9 +42,7 @@ from pipeline.manifest import (
 )
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.copies import seekable
-from pipeline.storage.parquet import CODE, DATE, KeyOrder, file_sha256, read_metadata
-from pipeline.storage.place import is_remote
+from pipeline.storage.parquet import CODE, DATE, KeyOrder, file_sha256, parquet_file, read_metadata
 
 _CODE = re.compile(r"[0-9A-Z]{5}")  # as market.codes.checked_code
 
@@ -198,7 +196,7 @@ class Gate:
         )
         if verdict.state != "completed":
             return verdict
-        issues = self._file_issues(verdict, status)
+        issues = self._file_issues(path, verdict, status)
         problems, warnings = self._metadata(verdict.chunk_id, status)
         return replace(verdict, issues=(*verdict.issues, *issues, *problems), warnings=warnings)
 
@@ -213,8 +211,9 @@ class Gate:
                 known = self._known = footer, schema_hash(columns), violations, labels
             return known[1:]
 
-    def _file_issues(self, verdict: Verdict, status: Mapping[str, Any]) -> Iterator[str]:
-        path = self._store.parquet_file(verdict.chunk_id)
+    def _file_issues(
+        self, path: Path, verdict: Verdict, status: Mapping[str, Any]
+    ) -> Iterator[str]:
         yield from _against_status(verdict, status, path.stat().st_size)
         seen = verdict.violations
         wrong = {column.name for column in seen.missing} | {column.name for column in seen.retyped}
@@ -365,7 +364,7 @@ def _key_issues(path: Path, calendar: TradingCalendar | None) -> Iterator[str]:
 
 def _keys(path: Path) -> Iterator[pa.Table]:
     """The key columns of the row groups, one in memory at a time."""
-    with pq.ParquetFile(seekable(path), pre_buffer=is_remote(path)) as file:
+    with parquet_file(path) as file:
         for group in range(file.num_row_groups):
             rows = file.read_row_group(group, columns=list(KEYS))
             if rows.num_rows:

@@ -20,8 +20,8 @@ from typing import Any
 from pipeline.errors import MissingData, StorageError, UsageError
 from pipeline.storage import documents
 from pipeline.storage.atomic import is_content, os_errors, pointed_at, remove_file
+from pipeline.storage.parts import Part, newest_days, notes_in
 from pipeline.storage.place import folders_in, is_remote, on_host, sizes_in, written_at
-from pipeline.storage.snapshots import Part, newest_days, notes_in
 from pipeline.storage.spool import entries
 
 _KEY = re.compile(

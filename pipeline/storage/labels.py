@@ -93,14 +93,14 @@ class LabelStore:
         return self.folder / f"{chunk_id}.parquet"
 
     def part_file(self, chunk_id: str) -> Path:
-        """What to read of it.
+        """What to read of it: a file of this machine.
 
         Raises:
             StorageError: an object store refused.
         """
         path = self.part_path(chunk_id)
         with os_errors(path, "cannot be read"):
-            return current(path)
+            return local_copy(current(path))
 
     def document(self) -> Document | None:
         """What the table says about itself; None when there is none, or no usable one."""
@@ -142,7 +142,7 @@ class LabelStore:
         if entry is None or entry["rebuild"] != rebuild:
             return None
         try:
-            path = local_copy(self.part_file(chunk_id))
+            path = self.part_file(chunk_id)
             said = pq.read_schema(path).metadata or {}
             sha256 = file_sha256(path)
         except (OSError, StorageError, pa.ArrowException):

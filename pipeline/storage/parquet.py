@@ -234,6 +234,16 @@ def read_metadata(path: Path) -> pq.FileMetaData:
         return reader.metadata
 
 
+def parquet_file(path: Path) -> pq.ParquetFile:
+    """A Parquet file, open for reading, to be closed; of an object store, ranges that are read
+    together are asked for together.
+
+    Raises:
+        OSError, pyarrow.ArrowException: it cannot be read, or is no Parquet file.
+    """
+    return pq.ParquetFile(seekable(path), pre_buffer=is_remote(path))
+
+
 def file_sha256(path: Path) -> str:
     """sha256 of a file's bytes, in hex."""
     with opened(path) as file:
@@ -292,7 +302,7 @@ def row_groups(path: Path, hint: str = REBUILD) -> Iterator[pa.Table]:
         StorageError: it is damaged.
     """
     with reading(path, hint):
-        file = pq.ParquetFile(seekable(path), pre_buffer=is_remote(path))
+        file = parquet_file(path)
     with file:
         for group in range(file.num_row_groups):
             with reading(path, hint):

@@ -16,6 +16,8 @@ import datetime as dt
 import hashlib
 import os
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePath
 from typing import Any, cast
@@ -131,25 +133,21 @@ def written_at(path: Path) -> dt.datetime:
     return moment
 
 
-def contents_in(folder: Path, suffix: str) -> dict[Path, bytes]:
-    """The small files of a folder whose names end so, sorted by name; one that vanishes is left
-    out.
+def contents_of(paths: Sequence[Path]) -> dict[Path, bytes]:
+    """Small files of one place; one that vanishes is left out.
 
     Raises:
         OSError: one cannot be read.
     """
-    names = sorted(name for name in sizes_in(folder) if name.endswith(suffix))
-    if is_remote(folder):
-        system, _ = file_system(folder)
-        by_key = {file_system(folder / name)[1]: folder / name for name in names}
-        got = system.cat(list(by_key), on_error="omit", batch_size=_READ_AT_ONCE) if by_key else {}
-        return {path: got[key] for key, path in by_key.items() if key in got}
+    if paths and is_remote(paths[0]):
+        system, _ = file_system(paths[0])
+        keys = {path: file_system(path)[1] for path in paths}
+        got = system.cat(list(keys.values()), on_error="omit", batch_size=_READ_AT_ONCE)
+        return {path: got[key] for path, key in keys.items() if key in got}
     found = {}
-    for name in names:
-        try:
-            found[folder / name] = (folder / name).read_bytes()
-        except FileNotFoundError:
-            continue
+    for path in paths:
+        with suppress(FileNotFoundError):
+            found[path] = path.read_bytes()
     return found
 
 

@@ -19,7 +19,7 @@ from pipeline.errors import PipelineError
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, point_at, pointed_at, remove_file, write_bytes
 from pipeline.storage.chunks import Clock, utc_now
-from pipeline.storage.place import is_remote
+from pipeline.storage.place import is_remote, read_bytes
 
 Document = dict[str, Any]
 
@@ -118,7 +118,7 @@ class ReportStore:
     def _shows(self, path: Path) -> bool:
         try:
             if is_remote(path):
-                return self.latest_path.read_bytes() == _turning_to(path)
+                return read_bytes(self.latest_path) == _turning_to(path)
             return pointed_at(self.latest_path) == path.name
         except OSError:
             return False

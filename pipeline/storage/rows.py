@@ -18,15 +18,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.errors import MissingData
 from pipeline.manifest import KEYS
 from pipeline.market.periods import Period
-from pipeline.storage.copies import local_copy, seekable
 from pipeline.storage.labels import LabelStore
-from pipeline.storage.parquet import CODE, DATE, reading
-from pipeline.storage.place import is_remote
+from pipeline.storage.parquet import CODE, DATE, parquet_file, reading
 
 _DAMAGED = "merge again: g5 merge-chunks"
 _DAMAGED_LABELS = "delete labels/ and run BuildLabels"
@@ -88,7 +85,7 @@ class RowsFile:
         self.path = path
         self._hint = hint
         with reading(path, hint):
-            self._file = pq.ParquetFile(seekable(path), pre_buffer=is_remote(path))
+            self._file = parquet_file(path)
 
     def close(self) -> None:
         self._file.close()
@@ -160,7 +157,7 @@ class LabelFiles:
     def paths(self, wanted: Wanted) -> list[Path]:
         """The files that may hold wanted rows; at least one, which tells the columns."""
         chunks = self._chunks(wanted) or [self._document["parts"][0]["chunk_id"]]
-        return [local_copy(self._store.part_file(chunk_id)) for chunk_id in chunks]
+        return [self._store.part_file(chunk_id) for chunk_id in chunks]
 
     def schema(self, names: Sequence[str]) -> pa.Schema:
         """The schema of the keys and some labels."""
@@ -216,8 +213,7 @@ class LabelFiles:
 
     def _file(self, chunk_id: str) -> RowsFile:
         if chunk_id not in self._open:
-            path = local_copy(self._store.part_file(chunk_id))
-            file = RowsFile(path, _DAMAGED_LABELS)
+            file = RowsFile(self._store.part_file(chunk_id), _DAMAGED_LABELS)
             self._open[chunk_id] = self._files.enter_context(closing(file))
         return self._open[chunk_id]
 

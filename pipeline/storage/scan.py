@@ -15,15 +15,12 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.manifest import KEYS, Column, columns_of
 from pipeline.market.drift import ChunkProfile, ColumnProfile, same_all_day
 from pipeline.market.quality import Finding, Span
-from pipeline.storage.copies import seekable
-from pipeline.storage.parquet import CODE, DATE, reading
-from pipeline.storage.place import is_remote
+from pipeline.storage.parquet import CODE, DATE, parquet_file, reading
 
 SAMPLED = 1024  # rows of a row group that a distribution is made of
 _BATCH_BYTES = 64 << 20  # of decoded values in memory at a time
@@ -70,7 +67,7 @@ class DatasetFile:
     def __init__(self, path: Path, extents: Sequence[Extent] = ()) -> None:
         self.path = path
         with reading(path, _HINT):
-            self._file = pq.ParquetFile(seekable(path), pre_buffer=is_remote(path))
+            self._file = parquet_file(path)
         self._footer = self._file.metadata
         self._extents = extents
 

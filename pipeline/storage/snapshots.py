@@ -15,10 +15,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import io
-import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,71 +27,12 @@ import pyarrow.parquet as pq
 from pipeline.errors import MissingData, StorageError
 from pipeline.storage import atomic, documents
 from pipeline.storage.copies import local_copy
-from pipeline.storage.place import contents_in, on_host, sizes_in
+from pipeline.storage.parts import Day, Part, Selection, notes_in
+from pipeline.storage.place import on_host, sizes_in
 
 WHOLE = "all"  # period of a source that is always fetched in one piece
 _ROWS_AT_ONCE = 1 << 16
 _COMPRESSION_LEVEL = 1  # a sixth larger than level 3, and a third faster
-
-
-@dataclass(frozen=True)
-class Day:
-    """What a part holds of one day.
-
-    Attributes:
-        date: the day, ISO.
-        rows: their number; 0 where the source had nothing to say.
-        arrived: when this content was first seen, ISO, JST.
-        checked: when the server last gave the same, ISO, JST.
-    """
-
-    date: str
-    rows: int
-    arrived: str
-    checked: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """One immutable piece of a source.
-
-    Attributes:
-        period: ``YYYY-MM``, ``YYYY-MM-DD`` or ``all``.
-        file: name inside ``parts/``.
-        sha256: of the file.
-        rows, bytes: size.
-        days: days the part answers for, ascending; empty for period ``all``.
-        origin: api, files or simulator.
-        route: how it came: requests, bulk or files, several joined by ``+``.
-        fetched_at: when its newest content was first seen, ISO, JST.
-    """
-
-    period: str
-    file: str
-    sha256: str
-    rows: int
-    bytes: int
-    days: tuple[Day, ...]
-    origin: str
-    route: str
-    fetched_at: str
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Days taken from one part.
-
-    Attributes:
-        days: those that count, ascending; the part may hold others.
-    """
-
-    part: Part
-    days: tuple[Day, ...]
-
-    @property
-    def whole(self) -> bool:
-        """True when nothing of the part is left aside."""
-        return len(self.days) == len(self.part.days)
 
 
 def snapshot_key(
@@ -102,48 +41,6 @@ def snapshot_key(
     """``<source>_raw_<start>_<end>[_asof-<date>][_<tag>]``."""
     suffix = (f"_asof-{asof}" if asof else "") + (f"_{tag}" if tag else "")
     return f"{source}_raw_{start}_{end}{suffix}"
-
-
-def newest_days(parts: Iterable[Part], asof: str | None = None) -> dict[str, tuple[Part, Day]]:
-    """Per day the version that counts, and the part that holds it.
-
-    That is the newest one, or the newest that had arrived by the end of ``asof``. Where several
-    parts hold it, the largest one, so that few files are read.
-    """
-    best: dict[str, tuple[Part, Day]] = {}
-    for part in parts:
-        for day in part.days:
-            late = asof is not None and day.arrived[:10] > asof
-            if late or (day.date in best and _rank(part, day) <= _rank(*best[day.date])):
-                continue
-            best[day.date] = part, day
-    return best
-
-
-def select(
-    parts: Iterable[Part], wanted: Sequence[str], asof: str | None = None
-) -> tuple[list[Selection], list[str]]:
-    """The parts that together answer for the wanted days, each day exactly once.
-
-    Args:
-        asof: only what had arrived by the end of this day counts.
-
-    Returns:
-        What is taken from each part, in order of their days, and the wanted days nobody has.
-    """
-    best = newest_days(parts, asof)
-    taken: dict[str, list[Day]] = defaultdict(list)
-    by_file: dict[str, Part] = {}
-    for date in sorted(set(wanted) & best.keys()):
-        part, day = best[date]
-        by_file[part.file] = part
-        taken[part.file].append(day)
-    selections = [Selection(by_file[file], tuple(days)) for file, days in taken.items()]
-    return selections, [date for date in wanted if date not in best]
-
-
-def _rank(part: Part, day: Day) -> tuple[str, int, str]:
-    return day.arrived, len(part.days), part.file
 
 
 class SnapshotStore:
@@ -389,27 +286,6 @@ class SnapshotStore:
         atomic.write_json(path.with_suffix(".json"), asdict(part))
 
 
-def notes_in(folder: Path) -> dict[Path, Part | None]:
-    """The notes of a folder of parts, by path; None for what is no note, or of a part that is not
-    whole.
-
-    Raises:
-        StorageError: the folder cannot be read.
-    """
-    with atomic.os_errors(folder, "cannot be read"):
-        notes, sizes = contents_in(folder, ".json"), sizes_in(folder)
-    return {path: _part(content, sizes) for path, content in notes.items()}
-
-
-def _part(content: bytes, sizes: Mapping[str, int]) -> Part | None:
-    try:
-        note = json.loads(content)
-        part = Part(**{**note, "days": tuple(Day(**day) for day in note["days"])})
-    except (ValueError, TypeError, KeyError):
-        return None
-    return part if sizes.get(part.file) == part.bytes else None
-
-
 def _entry(selection: Selection) -> dict[str, Any]:
     """What a snapshot says about one of its parts."""
     part, days = selection.part, selection.days
@@ -450,10 +326,3 @@ def _digest(entries: Sequence[Mapping[str, Any]]) -> str:
     """Hash of what a snapshot holds: the hashes of its parts, and the days of split ones."""
     lines = [" ".join([e["sha256"], *([] if e["whole"] else e["dates"])]) for e in entries]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1

@@ -20,7 +20,7 @@ from pipeline.errors import MissingData, PipelineError, StorageError
 from pipeline.manifest import KEYS, stamped
 from pipeline.storage import documents
 from pipeline.storage.atomic import current, renewing
-from pipeline.storage.copies import local_copy, seekable
+from pipeline.storage.copies import seekable
 from pipeline.storage.datasets import Dataset
 from pipeline.storage.labels import LabelStore
 from pipeline.storage.parquet import (
@@ -106,7 +106,7 @@ class _Months:
     def __init__(self, store: LabelStore, labels: Mapping[str, Any], files: ExitStack) -> None:
         self._places: dict[dt.date, tuple[Path, pq.ParquetFile, int]] = {}
         for part in labels["parts"]:
-            path = local_copy(store.part_file(part["chunk_id"]))
+            path = store.part_file(part["chunk_id"])
             with reading(path, _REMAKE):
                 file = files.enter_context(pq.ParquetFile(path))
                 for group in range(file.num_row_groups):
@@ -138,7 +138,7 @@ class _Months:
 
 
 def _label_fields(store: LabelStore, labels: Mapping[str, Any]) -> Iterator[pa.Field[Any]]:
-    path = local_copy(store.part_file(labels["parts"][0]["chunk_id"]))
+    path = store.part_file(labels["parts"][0]["chunk_id"])
     with reading(path, _REMAKE):
         schema = pq.read_schema(path)
     yield from (field for field in schema if field.name not in KEYS)

@@ -32,16 +32,10 @@ from pipeline.market.asof import Publication, published_at
 from pipeline.market.sessions import DateArray, TradingCalendar
 from pipeline.storage import policy
 from pipeline.storage.ledger import SendLedger
+from pipeline.storage.parts import Part, Selection, select
 from pipeline.storage.place import on_host
 from pipeline.storage.policy import Known, Rules, Wanted
-from pipeline.storage.snapshots import (
-    WHOLE,
-    Part,
-    Selection,
-    SnapshotStore,
-    select,
-    snapshot_key,
-)
+from pipeline.storage.snapshots import WHOLE, SnapshotStore, snapshot_key
 from pipeline.tasks import config, recording
 from pipeline.tasks.config import Settings
 from pipeline.tasks.plan import SnapshotRange

@@ -28,7 +28,8 @@ from pipeline.market.outcomes import (
     outcomes_of,
 )
 from pipeline.market.sessions import DateArray, TradingCalendar
-from pipeline.storage.snapshots import Part, Selection, SnapshotStore, select
+from pipeline.storage.parts import Part, Selection, select
+from pipeline.storage.snapshots import SnapshotStore
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import unavailable
 

@@ -26,7 +26,6 @@ from pipeline.features.labels import AHEAD, VOLATILITY, definition_hash, label_s
 from pipeline.market.outcomes import Outcomes
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore, covered_range
-from pipeline.storage.copies import local_copy
 from pipeline.storage.datasets import Dataset, DatasetStore
 from pipeline.storage.labels import EarlierPart, LabelStore, PartOrder, members_of
 from pipeline.storage.training import TrainingSet
@@ -138,7 +137,7 @@ class _Maker:
             StorageError: something is damaged, or the file system refused.
         """
         status = self._chunks.read_status(chunk_id)
-        members = members_of(local_copy(self._chunks.parquet_file(chunk_id)), VOLATILITY)
+        members = members_of(self._chunks.parquet_copy(chunk_id), VOLATILITY)
         earlier = self._store.earlier(
             chunk_id, status["rebuild"], self._settings.origin, definition_hash()
         )

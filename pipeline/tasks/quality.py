@@ -31,11 +31,12 @@ from pipeline.market.quality import Finding
 from pipeline.market.sessions import TradingCalendar
 from pipeline.market.universe import members_by_session
 from pipeline.storage import documents
+from pipeline.storage.atomic import os_errors, pointed_at
 from pipeline.storage.datasets import DatasetStore, metadata_path
 from pipeline.storage.merged import Source, dataset_hash
-from pipeline.storage.place import is_remote
+from pipeline.storage.parts import select
 from pipeline.storage.scan import DatasetFile, Extent, Keys
-from pipeline.storage.snapshots import SnapshotStore, select
+from pipeline.storage.snapshots import SnapshotStore
 from pipeline.storage.thrift import ThriftError
 from pipeline.tasks import config, label_state, planning
 from pipeline.tasks.config import Settings
@@ -124,11 +125,10 @@ def examine(settings: Settings, dataset: Path | None, wanted: Sequence[str]) -> 
 def _latest(settings: Settings) -> Path:
     store = DatasetStore(settings.data_output_dir)
     path = store.latest_path
-    if is_remote(path):
-        found = store.latest_file()
-    else:  # a copy under the latest name will do too
-        found = path.resolve() if path.exists() else None
-    if found is None:
+    with os_errors(path, "cannot be read"):
+        target = pointed_at(path)
+    found = store.root / target if target else path  # a copy under the latest name will do too
+    if not found.exists():
         raise MissingData(
             f"{path}: there is no dataset", "run g5 run production, or give one with --dataset"
         )

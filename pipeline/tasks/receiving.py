@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 from pipeline.api.endpoints import Endpoint
 from pipeline.api.rows import ordered
 from pipeline.errors import SnapshotError
+from pipeline.storage.parts import Day, Part, newest_days
 from pipeline.storage.policy import Known, Rules, Wanted, decide
-from pipeline.storage.snapshots import Day, Part, SnapshotStore, newest_days
+from pipeline.storage.snapshots import SnapshotStore
 from pipeline.storage.spool import Spool
 
 THIN = 0.5  # of the median of its neighbours: with fewer rows a day is not believed

@@ -34,7 +34,6 @@ from pipeline.report.facts import (
 from pipeline.report.profile import Profile
 from pipeline.report.surface import surface_of
 from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.copies import local_copy
 from pipeline.storage.corrections import Correction, corrections
 from pipeline.storage.datasets import Dataset
 from pipeline.storage.history import RunHistory
@@ -165,7 +164,7 @@ class _Chunks:
 
     def _profile(self, status: Mapping[str, Any], metadata: Mapping[str, Any]) -> Profile | None:
         try:
-            path = local_copy(self._store.parquet_file(status["chunk_id"]))
+            path = self._store.parquet_copy(status["chunk_id"])
             return profile_of(path, metadata["null_rates"], self._members(status))
         except PipelineError as error:
             log.warning("report: chunk %s is not measured: %s", status["chunk_id"], error)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli
-from pipeline.storage.snapshots import Selection, SnapshotStore
+from pipeline.storage.parts import Selection
+from pipeline.storage.snapshots import SnapshotStore
 from tests.storage.test_snapshots import SOURCE, at, commit, put
 
 NOW = "2024-09-30T08:00:00+09:00"

@@ -19,7 +19,8 @@ from pipeline import manifest as m
 from pipeline.storage import documents
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore, metadata_path
-from pipeline.storage.snapshots import Day, SnapshotStore
+from pipeline.storage.parts import Day
+from pipeline.storage.snapshots import SnapshotStore
 from pipeline.tasks import planning
 from tests.cli.chunk_folders import MANIFEST
 from tests.storage.builders import NOW, SCHEMA, build, clock, remember_calendar

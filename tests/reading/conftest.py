@@ -15,7 +15,8 @@ from pipeline.features.labels import definition_hash
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.labels import LabelStore, PartOrder
-from pipeline.storage.snapshots import Day, Selection, SnapshotStore, snapshot_key
+from pipeline.storage.parts import Day, Selection
+from pipeline.storage.snapshots import SnapshotStore, snapshot_key
 from tests.storage.builders import BUILD, build
 
 QUARTERS = {"2024Q1": (1, 2, 3), "2024Q2": (4, 5, 6)}

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from pipeline.api.endpoints import Endpoint, endpoint_of
 from pipeline.simulator import corrections as told
-from pipeline.storage.snapshots import Part, SnapshotStore
+from pipeline.storage.parts import Part
+from pipeline.storage.snapshots import SnapshotStore
 from tests.replay.mornings import Exchange, Replayed
 from tests.tasks.commands import Home
 

@@ -15,7 +15,8 @@ from pipeline.features.labels import definition_hash, label_schema
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.labels import LabelStore, PartOrder
 from pipeline.storage.orders import BuildOrder, Input
-from pipeline.storage.snapshots import Selection, SnapshotStore
+from pipeline.storage.parts import Selection
+from pipeline.storage.snapshots import SnapshotStore
 
 COLUMNS = (
     m.Column("Date", "Date", nullable=False, role="key"),

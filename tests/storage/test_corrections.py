@@ -12,7 +12,8 @@ from pipeline.storage.corrections import (
     corrections,
     corrections_in,
 )
-from pipeline.storage.snapshots import Day, Part, SnapshotStore
+from pipeline.storage.parts import Day, Part
+from pipeline.storage.snapshots import SnapshotStore
 
 BARS, LISTED = "daily_bars", "listed"
 

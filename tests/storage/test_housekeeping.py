@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.errors import MissingData, UsageError
 from pipeline.storage import housekeeping
-from pipeline.storage.snapshots import Selection, SnapshotStore
+from pipeline.storage.parts import Selection
+from pipeline.storage.snapshots import SnapshotStore
 from pipeline.storage.spool import Spool
 from tests.storage.test_snapshots import SOURCE, at, commit, put, rows
 

@@ -14,15 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import MissingData, StorageError
-from pipeline.storage.snapshots import (
-    WHOLE,
-    Day,
-    Part,
-    Selection,
-    SnapshotStore,
-    select,
-    snapshot_key,
-)
+from pipeline.storage.parts import Day, Part, Selection, select
+from pipeline.storage.snapshots import WHOLE, SnapshotStore, snapshot_key
 
 SOURCE = "daily_bars"
 FIRST, LAST = dt.date(2024, 5, 1), dt.date(2024, 6, 30)

@@ -16,8 +16,9 @@ from luigi.configuration import get_config
 
 from pipeline.api.endpoints import endpoint_of
 from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.parts import Day
 from pipeline.storage.policy import ANY_AGE
-from pipeline.storage.snapshots import Day, SnapshotStore
+from pipeline.storage.snapshots import SnapshotStore
 from pipeline.tasks import config
 from pipeline.tasks.chunks import BuildChunk
 from pipeline.tasks.fetching import fetch_snapshot, keep_calendar, range_of, sources_of
