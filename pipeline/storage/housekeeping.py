@@ -80,10 +80,11 @@ def parts_bytes(cache: Path, source: str) -> int:
 
 
 def removable(cache: Path, cutoff: str) -> list[Removable]:
-    """Files nobody needs any more. Only to be asked while no run holds the output folder.
+    """Files nobody needs any more. On a disk only to be asked while no run holds the output folder.
 
     Args:
-        cutoff: ISO moment, JST; what was checked, received or used since then stays.
+        cutoff: ISO moment, JST; what was checked, received or used since then stays, in an object
+            store also what was written since.
     """
     return [item for source in sources(cache) for item in _of_source(cache / source, cutoff)]
 
@@ -130,14 +131,14 @@ def _of_source(folder: Path, cutoff: str) -> Iterator[Removable]:
     committed = {part.file for part in notes.values() if part is not None}
     listed |= _in_force([part for part in notes.values() if part is not None])
     for path, part in notes.items():
-        if part is None or (
-            part.file not in listed and _last_heard(part) < cutoff
-        ):  # the note first: without it the part does not count
+        if part is None and not _under_way(path, cutoff):
             yield Removable("part", path, _size(path))
-            if part is not None:
-                yield Removable("part", path.with_name(part.file), part.bytes)
+        elif part is not None and part.file not in listed and _last_heard(part) < cutoff:
+            # the note first: without it the part does not count
+            yield Removable("part", path, _size(path))
+            yield Removable("part", path.with_name(part.file), part.bytes)
     for path in sorted((folder / "parts").glob("*.parquet")):
-        if path.name not in committed:
+        if path.name not in committed and not _under_way(path, cutoff):
             yield Removable("fragment", path, _size(path))
     yield from _spool(on_host(folder.parents[1]) / "cache" / folder.name / "spool", cutoff)
 
@@ -184,6 +185,12 @@ def _spool(folder: Path, cutoff: str) -> Iterator[Removable]:
         old = arrived[path] < cutoff if path in arrived else path.stat().st_mtime < oldest
         if old:
             yield Removable("spool", path, _size(path))
+
+
+def _under_way(path: Path, cutoff: str) -> bool:
+    """Whether another host may be committing it: an object store is not held by one run alone."""
+    with os_errors(path, "cannot be read"):
+        return is_remote(path) and written_at(path) >= dt.datetime.fromisoformat(cutoff)
 
 
 def _last_heard(part: Part) -> str:

@@ -117,6 +117,19 @@ def test_what_nothing_points_at_is_pruned_when_it_is_old(root: Path) -> None:
     assert housekeeping.superseded(root, FAR) == []
 
 
+def test_a_part_that_another_host_is_committing_is_not_pruned(root: Path) -> None:
+    """Its file lies there before its note does; only when it is old does nobody come for it."""
+    cache = root / "cache"
+    for name in ("2024-05-api-x.parquet", "2024-06-api-x.json"):
+        with atomic.replacing(cache / "listed" / "parts" / name) as here:
+            here.write_bytes(b"{")
+    assert housekeeping.removable(cache, "2000-01-01T00:00:00+09:00") == []
+    found = housekeeping.removable(cache, FAR)
+    assert [item.kind for item in found] == ["part", "fragment"]
+    housekeeping.remove(found)
+    assert housekeeping.removable(cache, FAR) == []
+
+
 def test_an_object_is_copied_once_and_forgotten_when_unused(root: Path) -> None:
     path = root / "cache" / "part.parquet"
     with atomic.replacing(path) as here:
