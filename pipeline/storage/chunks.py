@@ -13,14 +13,14 @@ import hashlib
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from pipeline.errors import PipelineError, SchemaMismatch, StorageError, UsageError
 from pipeline.manifest import columns_of, schema_hash, stamped
-from pipeline.market.periods import Period
+from pipeline.market.periods import ChunkRange, Period
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
 from pipeline.storage.atomic import commit_bytes, current, os_errors, renewing, replacing
@@ -29,8 +29,9 @@ from pipeline.storage.copies import local_copy
 from pipeline.storage.growth import Growth, growth_of, read_base, writer_of
 from pipeline.storage.orders import BuildOrder
 from pipeline.storage.parquet import Layout
-from pipeline.storage.place import folders_in, read_bytes
+from pipeline.storage.place import at_once, folders_in, read_bytes
 from pipeline.storage.records import facts_of, metadata_of, with_content
+from pipeline.storage.statuses import why_not_complete
 
 Document = dict[str, Any]
 Clock = Callable[[], dt.datetime]
@@ -119,6 +120,15 @@ class ChunkStore:
         """
         return self._read_own(self.status_path(chunk_id), "status", chunk_id)
 
+    def statuses(self, chunk_ids: Iterable[str] | None = None) -> dict[str, Document | None]:
+        """The status of each of these chunks, in their order; without, of all in order of time.
+
+        Raises:
+            StorageError: as :meth:`ids`.
+        """
+        ids = self.ids() if chunk_ids is None else list(chunk_ids)
+        return dict(zip(ids, at_once(self.folder, self.status, ids), strict=True))
+
     def status_problem(self, chunk_id: str) -> str | None:
         """Why :meth:`status` gives nothing, as one line; None when it gives something."""
         try:
@@ -199,6 +209,16 @@ class ChunkStore:
             last=last,
             wanted=self.wanted(chunk_id),
         )
+
+    def reasons(self, chunks: Iterable[ChunkRange], origin: str) -> list[str | None]:
+        """:meth:`why_not_complete` of each of these chunks, in their order."""
+
+        def reason(chunk: ChunkRange) -> str | None:
+            return self.why_not_complete(
+                chunk.chunk_id, origin=origin, first=chunk.first, last=chunk.last
+            )
+
+        return at_once(self.folder, reason, chunks)
 
     def growth(
         self, order: BuildOrder, layout: Layout, calendar: TradingCalendar
@@ -350,54 +370,6 @@ class ChunkStore:
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="seconds")
-
-
-def why_not_complete(
-    status: Mapping[str, Any],
-    parquet_bytes: int | None,
-    *,
-    origin: str,
-    first: dt.date,
-    last: dt.date,
-    wanted: str | None,
-) -> str | None:
-    """Whether a chunk serves a run, as the reason why not; None means complete.
-
-    Args:
-        status: a valid status document.
-        parquet_bytes: size of the Parquet file on disk, None without one.
-        origin: that of the run.
-        first, last: asked range, both ends included; ``last`` is the last session already
-            published.
-        wanted: id of the latest rebuild request, None when there is none.
-    """
-    if status["state"] == "building":
-        return f"unfinished build since {status['started_at']} (pid {status['pid']})"
-    if status["state"] != "completed":
-        return f"{status['state']}: {status['error']['type']}: {status['error']['message']}"
-    if status["origin"] != origin:
-        return f"made from origin {status['origin']}, the run is {origin}"
-    if wanted is not None and status["rebuild"] != wanted:
-        return "a rebuild was requested"
-    if parquet_bytes is None:
-        return "the Parquet file is missing"
-    if parquet_bytes != status["parquet_bytes"]:
-        return f"the Parquet file has {parquet_bytes} bytes, recorded {status['parquet_bytes']}"
-    start, end = covered_range(status)
-    if start > first or end < last:
-        return f"covers {start} to {end}, asked {first} to {last}"
-    return None
-
-
-def covered_range(status: Mapping[str, Any]) -> tuple[dt.date, dt.date]:
-    """First and last day a chunk was asked for; its rows may cover less."""
-    first, last = (dt.date.fromisoformat(status[f"covered_{side}"]) for side in ("from", "to"))
-    return first, last
-
-
-def builds_of(statuses: Mapping[str, Mapping[str, Any] | None]) -> dict[str, str | None]:
-    """The present build of each chunk; None for one without a usable status."""
-    return {chunk: status["build_id"] if status else None for chunk, status in statuses.items()}
 
 
 def _period(name: str) -> Period | None:

@@ -43,6 +43,7 @@ from pipeline.manifest import (
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.parquet import CODE, DATE, KeyOrder, file_sha256, parquet_file, read_metadata
+from pipeline.storage.place import LOOK_AT_ONCE, is_remote
 
 _CODE = re.compile(r"[0-9A-Z]{5}")  # as market.codes.checked_code
 
@@ -134,7 +135,7 @@ def judge_all(
         StorageError: a file that is there cannot be reached.
     """
     gate = Gate(store, manifest, checks)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(LOOK_AT_ONCE if is_remote(store.folder) else os.cpu_count()) as pool:
         verdicts = []
         progress(0, len(chunk_ids))
         for verdict in pool.map(gate.judge, chunk_ids):

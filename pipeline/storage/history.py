@@ -223,7 +223,7 @@ class RunHistory:
     def _facts(self, record: Mapping[str, Any], notes: Sequence[Note]) -> Document:
         """What a run did: as its record has it from before, and as its traces tell."""
         store = ChunkStore(self.root)
-        statuses = [status for chunk in store.ids() if (status := store.status(chunk)) is not None]
+        statuses = [status for status in store.statuses().values() if status is not None]
         own = [status for status in statuses if status["run_id"] == record["run_id"]]
         chunks = {chunk["chunk_id"]: chunk for chunk in record["chunks"]}
         chunks |= {status["chunk_id"]: _chunk(status) for status in own}

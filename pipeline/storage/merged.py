@@ -19,6 +19,7 @@ from pipeline.storage.chunks import ChunkStore, Document
 from pipeline.storage.copies import opened, seekable
 from pipeline.storage.footer import read_footer
 from pipeline.storage.parquet import REBUILD, reading
+from pipeline.storage.place import at_once
 
 _ENTRY = ("chunk_id", "build_id", "rows", "output_start", "output_end", "parquet_sha256")
 
@@ -122,7 +123,9 @@ def gather(chunks: ChunkStore, chunk_ids: Iterable[str]) -> list[Source]:
         raise MissingData(f"merge: no chunk in {chunks.folder}", "build chunks first")
     ordered = [period.chunk_id for period in periods]
     _refuse_incomplete(chunks, ordered)
-    sources = [Source(chunks.parquet_file(i), chunks.read_status(i)) for i in ordered]
+    files = at_once(chunks.folder, chunks.parquet_file, ordered)
+    statuses = at_once(chunks.folder, chunks.read_status, ordered)
+    sources = [Source(file, status) for file, status in zip(files, statuses, strict=True)]
     _refuse_mixed(sources)
     _refuse_overlap(sources)
     return sources
@@ -136,8 +139,13 @@ def summary_of(chunks: ChunkStore, sources: Iterable[Source]) -> Summary:
         StorageError: damaged ones, or those of another build.
     """
     summary = Summary()
-    for source in sources:
-        summary.add(source, chunks.metadata(source.chunk_id))
+    sources = list(sources)
+    for source, metadata in zip(
+        sources,
+        at_once(chunks.folder, chunks.metadata, [source.chunk_id for source in sources]),
+        strict=True,
+    ):
+        summary.add(source, metadata)
     return summary
 
 
@@ -174,8 +182,10 @@ def refuse_if_rebuilt(chunks: ChunkStore, sources: Iterable[Source]) -> None:
     Raises:
         StorageError: a chunk was built again meanwhile.
     """
+    sources = list(sources)
+    present = chunks.statuses(source.chunk_id for source in sources)
     for source in sources:
-        now = chunks.status(source.chunk_id)
+        now = present[source.chunk_id]
         if now is None or now["build_id"] != source.status["build_id"]:
             raise StorageError(
                 f"merge: chunk {source.chunk_id} was rebuilt while it was read", "merge again"
@@ -184,13 +194,14 @@ def refuse_if_rebuilt(chunks: ChunkStore, sources: Iterable[Source]) -> None:
 
 def _refuse_incomplete(chunks: ChunkStore, chunk_ids: Sequence[str]) -> None:
     problems = []
-    for chunk_id in chunk_ids:
-        status = chunks.status(chunk_id)
+    statuses = chunks.statuses(chunk_ids)
+    sizes = at_once(chunks.folder, chunks.parquet_bytes, chunk_ids)
+    for (chunk_id, status), size in zip(statuses.items(), sizes, strict=True):
         if status is None:
             problems.append(chunks.status_problem(chunk_id) or f"{chunk_id}: no status")
         elif status["state"] != "completed":
             problems.append(f"{chunk_id} is {status['state']}")
-        elif chunks.parquet_bytes(chunk_id) != status["parquet_bytes"]:
+        elif size != status["parquet_bytes"]:
             problems.append(f"{chunk_id}: the Parquet file is missing or of another size")
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""

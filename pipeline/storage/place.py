@@ -16,17 +16,22 @@ import datetime as dt
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePath
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 _READ_AT_ONCE = 64  # small objects asked for together
+LOOK_AT_ONCE = 16  # folders looked at together
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def place_of(text: str | Path) -> Path:
@@ -149,6 +154,21 @@ def contents_of(paths: Sequence[Path]) -> dict[Path, bytes]:
         with suppress(FileNotFoundError):
             found[path] = path.read_bytes()
     return found
+
+
+def at_once(folder: Path, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Looks at several things below ``folder``; the results in order.
+
+    In an object store together, from threads: each look waits for the line. On a disk one after
+    the other.
+
+    Raises:
+        Exception: what the first call that failed raised.
+    """
+    if not is_remote(folder):
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(LOOK_AT_ONCE) as pool:
+        return list(pool.map(function, items))
 
 
 @cache

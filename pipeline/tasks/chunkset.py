@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import luigi
 from luigi.task import externalize
@@ -49,9 +49,8 @@ class OverChunks(luigi.Task):
             folder = config.settings().data_output_dir / "chunks"
             building = self._building() if self.build else {}
             found = {
-                chunk: externalize(self._as_found(chunk))
-                for chunk in self._found()
-                if chunk not in building
+                task.chunk: externalize(task)
+                for task in self._as_found(c for c in self._found() if c not in building)
             }
             if not (building or found):
                 raise MissingData(f"no chunk in {folder}", "run BuildAll first")
@@ -81,9 +80,9 @@ class OverChunks(luigi.Task):
         settings = config.settings()
         calendar = load_calendar(settings, self.end)
         asked = planning.plan_chunks(settings, calendar, self.start, self.end, self.chunk_months)
-        store = ChunkStore(settings.data_output_dir)
+        statuses = ChunkStore(settings.data_output_dir).statuses(chunk.chunk_id for chunk in asked)
         ranges = [
-            planning.with_what_is_there(chunk, store.status(chunk.chunk_id), settings.origin)
+            planning.with_what_is_there(chunk, statuses[chunk.chunk_id], settings.origin)
             for chunk in asked
         ]
         snapshot = planning.source_range(settings, calendar, ranges)
@@ -108,9 +107,16 @@ class OverChunks(luigi.Task):
         periods = periods_between(self.start, self.end, self.chunk_months)
         return [period.chunk_id for period in periods]
 
-    def _as_found(self, chunk: str) -> BuildChunk:
+    def _as_found(self, chunks: Iterable[str]) -> list[BuildChunk]:
         """Asks of a chunk no more than it says it covers."""
-        status = ChunkStore(config.settings().data_output_dir).status(chunk)
-        covered = standing.as_found(chunk, status)
-        first, last = covered.first, covered.last
-        return BuildChunk(chunk=chunk, first=first, last=last, snapshot=f"{first}_{last}")
+        statuses = ChunkStore(config.settings().data_output_dir).statuses(chunks)
+        found = [standing.as_found(chunk, status) for chunk, status in statuses.items()]
+        return [
+            BuildChunk(
+                chunk=chunk.chunk_id,
+                first=chunk.first,
+                last=chunk.last,
+                snapshot=f"{chunk.first}_{chunk.last}",
+            )
+            for chunk in found
+        ]

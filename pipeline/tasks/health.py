@@ -131,8 +131,7 @@ def schema(question: Question) -> Iterator[Finding]:
 def runs(question: Question) -> Iterator[Finding]:
     """No build has failed, was left unfinished or goes on for ever; no pid file without a run."""
     store, now = question.store, utc_now()
-    for chunk_id in store.ids():
-        status = store.status(chunk_id)
+    for chunk_id, status in store.statuses().items():
         if status is None:
             yield Finding("runs", chunk_id, store.status_problem(chunk_id) or "no status")
         elif status["state"].startswith("failed"):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pipeline.errors import MissingData, PipelineError
 from pipeline.market.sessions import TradingCalendar
-from pipeline.storage.chunks import ChunkStore, covered_range
+from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.labels import LabelStore
 from pipeline.storage.snapshots import SnapshotStore
+from pipeline.storage.statuses import covered_range
 from pipeline.tasks.receipts import Builds, why_labels_due
 
 
@@ -48,10 +49,9 @@ def known_ahead(
 
     if calendar is None:
         return {}
-    statuses = {chunk_id: store.status(chunk_id) for chunk_id in store.ids()}
     covered = {
         chunk_id: covered_range(status)
-        for chunk_id, status in statuses.items()
+        for chunk_id, status in store.statuses().items()
         if status and status["state"] == "completed" and status["origin"] == origin
     }
     return known_until(covered, calendar)

@@ -25,9 +25,10 @@ from pipeline.features.chunk import months_of
 from pipeline.features.labels import AHEAD, VOLATILITY, definition_hash, label_schema
 from pipeline.market.outcomes import Outcomes
 from pipeline.market.sessions import TradingCalendar
-from pipeline.storage.chunks import ChunkStore, covered_range
+from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import Dataset, DatasetStore
 from pipeline.storage.labels import EarlierPart, LabelStore, PartOrder, members_of
+from pipeline.storage.statuses import covered_range
 from pipeline.storage.training import TrainingSet
 from pipeline.tasks import config, label_state, logs, memory, planning
 from pipeline.tasks.chunkset import OverChunks
@@ -193,7 +194,7 @@ class _Maker:
 def _known(settings: Settings) -> tuple[dict[str, dt.date], TradingCalendar]:
     """How far ahead the labels of each complete chunk can look, and the calendar."""
     store = ChunkStore(settings.data_output_dir)
-    ends = [covered_range(status)[1] for chunk in store.ids() if (status := store.status(chunk))]
+    ends = [covered_range(status)[1] for status in store.statuses().values() if status]
     calendar = load_calendar(settings, max(ends, default=config.now().date()))
     return label_state.known_ahead(store, settings.origin, calendar), calendar
 

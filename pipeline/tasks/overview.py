@@ -212,8 +212,7 @@ def _yardstick(store: ChunkStore, calendar: TradingCalendar, origin: str) -> Yar
     """By the chunks of this origin that were finished with the columns of now."""
     manifest = planning.load_manifest()
     built = []
-    for chunk_id in store.ids():
-        status = store.status(chunk_id)
+    for status in store.statuses().values():
         if (
             status is not None
             and status["rows"]

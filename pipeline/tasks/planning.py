@@ -40,10 +40,11 @@ from pipeline.market.periods import ChunkRange, chunk_ranges, require_order
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, sweep_leftovers, unreachable
-from pipeline.storage.chunks import ChunkStore, covered_range
+from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.copies import forget_unused
 from pipeline.storage.place import host_folder, is_remote, on_host, sizes_in
 from pipeline.storage.policy import ANY_AGE
+from pipeline.storage.statuses import covered_range
 from pipeline.tasks import cluster, config, logs, recording, running, runtime
 from pipeline.tasks.config import Settings
 from pipeline.tasks.plan import SnapshotRange
@@ -257,14 +258,8 @@ def source_range(
     Their sessions and the warm-up in front of them; of all chunks when each is complete.
     ``fetching.range_of`` says where the other sources begin.
     """
-    store = ChunkStore(settings.data_output_dir)
-    due = [
-        chunk
-        for chunk in chunks
-        if store.why_not_complete(
-            chunk.chunk_id, origin=settings.origin, first=chunk.first, last=chunk.last
-        )
-    ]
+    reasons = ChunkStore(settings.data_output_dir).reasons(chunks, settings.origin)
+    due = [chunk for chunk, reason in zip(chunks, reasons, strict=True) if reason]
     return range_over(settings, calendar, due or chunks)
 
 

@@ -216,7 +216,7 @@ def _finish(root: Path) -> None:
 def _standing(root: Path) -> tuple[dict[str, int], dict[str, Any] | None]:
     """Chunks by state, and the metadata of the published dataset."""
     store = ChunkStore(root)
-    states = Counter(s["state"] if (s := store.status(c)) else "unreadable" for c in store.ids())
+    states = Counter(s["state"] if s else "unreadable" for s in store.statuses().values())
     latest = DatasetStore(root).latest()
     return dict(states), dict(latest.metadata) if latest else None
 

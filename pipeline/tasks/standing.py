@@ -16,8 +16,10 @@ from typing import Any
 from pipeline.errors import MissingData, PipelineError
 from pipeline.market.periods import ChunkRange, Period
 from pipeline.storage import documents
-from pipeline.storage.chunks import ChunkStore, builds_of, covered_range
+from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import Dataset, DatasetStore
+from pipeline.storage.place import at_once
+from pipeline.storage.statuses import builds_of, covered_range
 from pipeline.tasks import label_state, planning, running
 from pipeline.tasks.receipts import Builds, why_gate_due, why_merge_due
 
@@ -102,12 +104,11 @@ def standing_of(root: Path) -> Standing:
         StorageError: it cannot be read.
     """
     store = ChunkStore(root)
-    chunk_ids = store.ids()
-    if not chunk_ids:
+    statuses = store.statuses()
+    if not statuses:
         raise MissingData(
             f"no chunk in {store.folder}", "run BuildAll first, or give the root with --output"
         )
-    statuses = {chunk: store.status(chunk) for chunk in chunk_ids}
     now = builds_of(statuses)
     return Standing(
         root=root,
@@ -127,12 +128,12 @@ def chunk_states(store: ChunkStore) -> list[ChunkState]:
     Raises:
         StorageError: the folder cannot be read.
     """
-    return list(_chunks(store, {chunk_id: store.status(chunk_id) for chunk_id in store.ids()}))
+    return list(_chunks(store, store.statuses()))
 
 
 def builds(store: ChunkStore, chunk_ids: Sequence[str]) -> dict[str, str | None]:
     """The present build of each chunk; None for one without a usable status."""
-    return builds_of({chunk_id: store.status(chunk_id) for chunk_id in chunk_ids})
+    return builds_of(store.statuses(chunk_ids))
 
 
 def gate_report(root: Path) -> Path:
@@ -199,10 +200,13 @@ def _chunks(
     store: ChunkStore, statuses: Mapping[str, Mapping[str, Any] | None]
 ) -> Iterable[ChunkState]:
     origin = main_origin(statuses.values())
-    for chunk_id, status in statuses.items():
-        asked = as_found(chunk_id, status)
-        reason = store.why_not_complete(chunk_id, origin=origin, first=asked.first, last=asked.last)
-        size = store.parquet_bytes(chunk_id)
+    found = [as_found(chunk_id, status) for chunk_id, status in statuses.items()]
+    for (chunk_id, status), reason, size in zip(
+        statuses.items(),
+        store.reasons(found, origin),
+        at_once(store.folder, store.parquet_bytes, statuses),
+        strict=True,
+    ):
         if status is None:
             yield ChunkState(chunk_id, UNREADABLE, None, None, None, None, None, None, size, reason)
             continue

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import luigi
 
 from pipeline.errors import MissingData, PipelineError, SchemaMismatch, StorageError
+from pipeline.market.periods import ChunkRange
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
 from pipeline.storage.chunks import ChunkStore
@@ -49,8 +49,9 @@ class ValidateSchema(OverChunks):
 
     def complete(self) -> bool:
         chunks = self.chunks()
-        if not all(chunk.complete() for chunk in chunks):
-            return False
+        with planning.reported():
+            if not _all_complete(chunks):
+                return False
         try:
             report = documents.read_document(self.report_path(), "validation")
         except PipelineError:
@@ -114,10 +115,18 @@ class ValidateSchema(OverChunks):
             )
 
 
+def _all_complete(chunks: Sequence[BuildChunk]) -> bool:
+    """As ``complete()`` of each, but looked at together."""
+    settings = planning.settings_of_step()
+    asked = [ChunkRange(chunk.chunk, chunk.first, chunk.last) for chunk in chunks]
+    reasons = ChunkStore(settings.data_output_dir).reasons(asked, settings.origin)
+    return all(reason is None for reason in reasons)
+
+
 def _calendar(store: ChunkStore, chunk_ids: Collection[str]) -> TradingCalendar | None:
     """The trading days up to the end of the chunks; None when the cache has no such calendar."""
-    statuses: list[Mapping[str, Any]] = [s for c in chunk_ids if (s := store.status(c)) is not None]
-    last = max((dt.date.fromisoformat(s["covered_to"]) for s in statuses), default=None)
+    ends = [s["covered_to"] for s in store.statuses(chunk_ids).values() if s is not None]
+    last = max(map(dt.date.fromisoformat, ends), default=None)
     try:
         return load_calendar(config.settings(), last) if last else None
     except MissingData:

@@ -160,19 +160,15 @@ class Watcher:
         self, record: Mapping[str, Any] | None, told: Sequence[Progress], now: float
     ) -> list[ChunkFact]:
         store = ChunkStore(self.settings.data_output_dir)
-        facts = {}
-        for chunk in self._due():
-            why = store.why_not_complete(
-                chunk.chunk_id, origin=self.settings.origin, first=chunk.first, last=chunk.last
-            )
-            status = None if why else store.status(chunk.chunk_id)
-            facts[chunk.chunk_id] = (
-                ChunkFact(chunk.chunk_id, WAITING)
-                if status is None
-                else ChunkFact(
-                    chunk.chunk_id, COMPLETE, status["rows"], bytes=status["parquet_bytes"]
+        due = self._due()
+        reasons = store.reasons(due, self.settings.origin)
+        done = [chunk.chunk_id for chunk, why in zip(due, reasons, strict=True) if why is None]
+        facts = {chunk.chunk_id: ChunkFact(chunk.chunk_id, WAITING) for chunk in due}
+        for chunk_id, status in store.statuses(done).items():
+            if status is not None:
+                facts[chunk_id] = ChunkFact(
+                    chunk_id, COMPLETE, status["rows"], bytes=status["parquet_bytes"]
                 )
-            )
         built = {c["chunk_id"]: c for c in record["chunks"]} if record else {}
         running = {p.task.partition(" ")[2]: p for p in told if p.task.startswith("BuildChunk ")}
         for chunk_id, chunk in built.items():
@@ -206,7 +202,7 @@ class Watcher:
         """By the chunks that were there when the run began; looked up once."""
         if self._typical is None:
             store = ChunkStore(self.settings.data_output_dir)
-            known = [s for chunk in store.ids() if (s := store.status(chunk)) is not None]
+            known = [status for status in store.statuses().values() if status is not None]
             times = [t for s in known if (t := _build_seconds(s)) is not None]
             self._typical = sum(times) / len(times) if times else 0.0
         return self._typical or None

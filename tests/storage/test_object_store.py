@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,22 @@ def test_small_files_folders_and_their_sizes(root: Path) -> None:
     atomic.remove_file(root / "a" / "x.json")
     atomic.remove_file(root / "a" / "x.json")
     assert objects(root) == ["a/y.json", "a/z.bin"]
+
+
+def test_a_store_is_looked_at_together_and_a_folder_in_turn(root: Path, tmp_path: Path) -> None:
+    """The looks wait for each other: one by one they would never end."""
+    meeting = threading.Barrier(3)
+
+    def look(name: str) -> tuple[str, int]:
+        return name, meeting.wait(timeout=30)
+
+    found = place.at_once(root, look, ["a", "b", "c"])
+    assert [name for name, _ in found] == ["a", "b", "c"]
+    assert sorted(turn for _, turn in found) == [0, 1, 2]
+    here = threading.get_ident()
+    assert place.at_once(tmp_path, lambda _: threading.get_ident(), "ab") == [here, here]
+    with pytest.raises(ZeroDivisionError):
+        place.at_once(root, lambda divisor: 1 // divisor, [1, 0])
 
 
 def test_a_large_file_is_renewed_without_disturbing_its_readers(root: Path) -> None:
