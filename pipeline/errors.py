@@ -106,6 +106,10 @@ class StorageError(PipelineError):
     """A file of the output tree cannot be read or written, or is not what it claims to be."""
 
 
+class DamagedFile(StorageError):
+    """A file is there and was read, but is not what it claims to be: it has to be made anew."""
+
+
 class SchemaMismatch(PipelineError):
     """Columns or dtypes differ from the manifest.
 

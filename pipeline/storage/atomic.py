@@ -12,6 +12,7 @@ own, and a small object under the name points at it: a reader never gets parts o
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -151,8 +152,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 def commit_bytes(path: Path, content: bytes, ours: Callable[[bytes], bool]) -> None:
     """Replace a small file that this process wrote before, unless somebody else wrote it since.
 
-    On a disk the lock of the output root sees to that; in an object store it is asked of the
-    store, by the entity tag, where the store can tell.
+    On a disk the lock of the output root sees to that as well; an object store is asked to, by the
+    entity tag, where it can tell.
 
     Args:
         ours: whether this is still what we wrote.
@@ -161,20 +162,36 @@ def commit_bytes(path: Path, content: bytes, ours: Callable[[bytes], bool]) -> N
         StorageError: it is not, or the store refused.
     """
     if not is_remote(path):
+        require_ours(path, ours)
         write_bytes(path, content)
         return
     system, key = file_system(path)
     with os_errors(path):
         tag = system.info(key).get("ETag")
-        if not ours(system.cat_file(key)):
-            raise _overtaken(path)
+        require_ours(path, ours)
         same = {"IfMatch": tag} if tag and "s3" in system.protocol else {}
         try:
             system.pipe_file(key, content, **same)
-        except OSError as error:
-            if same and error.errno == errno.EINVAL:  # how its library says precondition failed
-                raise _overtaken(path) from error
+        except OSError:
+            # Refused for the tag, for one of many other reasons, or it arrived and only the answer
+            # got lost: what is there now tells.
+            there = system.cat_file(key)
+            if there == content:
+                return
+            if not ours(there):
+                raise _overtaken(path) from None
             raise
+
+
+def require_ours(path: Path, ours: Callable[[bytes], bool]) -> None:
+    """See that nobody else has written a small file since this process did.
+
+    Raises:
+        StorageError: somebody has, or it cannot be read.
+    """
+    with os_errors(path, "cannot be read"):
+        if not ours(read_bytes(path)):
+            raise _overtaken(path)
 
 
 def json_bytes(document: Any) -> bytes:
@@ -257,8 +274,10 @@ def make_folder(path: Path) -> None:
 def sweep_leftovers(root: Path, older_than_s: float, now: float) -> list[Path]:
     """Remove what killed processes left behind below ``root``.
 
+    What a living process holds for sending stays, however old it is.
+
     Args:
-        older_than_s: age in seconds from which a temporary file is surely nobody's.
+        older_than_s: age in seconds from which any other temporary file is surely nobody's.
         now: seconds since the epoch.
 
     Returns:
@@ -286,16 +305,23 @@ def _store_errors(path: Path, action: str) -> Iterator[None]:
 
 @contextmanager
 def _written_here(path: Path) -> Iterator[Path]:
-    """A file of this machine to write what is to be sent, gone at the end."""
+    """A file of this machine to write what is to be sent, gone at the end.
+
+    It may wait or be sent for hours, while a run of another root sweeps: the lock, which ends with
+    the process, says that it is in use.
+    """
     folder = host_folder() / "tmp"
     temporary = folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
     with os_errors(temporary):
         make_folder(folder)
+        held = temporary.open("xb")
     try:
         with os_errors(temporary):
+            fcntl.flock(held, fcntl.LOCK_EX)
             yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+        held.close()
 
 
 def _overtaken(path: Path) -> StorageError:
@@ -333,12 +359,28 @@ def _taking_the_place_of(path: Path) -> Iterator[Path]:
 def _remove_older(path: Path, limit: float) -> bool:
     """Remove a file not changed since ``limit``; another sweeper may have been quicker."""
     try:
-        if path.lstat().st_mtime >= limit:
+        if path.lstat().st_mtime >= limit or _is_held(path):
             return False
         path.unlink()
     except OSError:
         return False
     return True
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a living process, perhaps on another machine with the same folder, has a lock on it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if path.is_symlink():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _force_to_disk(path: Path) -> None:

@@ -1,15 +1,18 @@
 """Chunks: ``chunks/<chunk_id>/`` with ml_dataset.parquet, metadata.json and status.json.
 
-A build (1) writes status ``building``; (2) writes the Parquet file under a temporary name;
-(3) writes the metadata beside it; (4) renames both over the old ones; (5) writes status
-``completed``, which is the commit. Killed at any point it leaves a chunk that is not complete,
-and until (4) the old Parquet file stands untouched. An error leaves status ``failed``.
+A build (1) writes status ``building``, with the status it replaces in it; (2) writes the Parquet
+file under a temporary name; (3) writes the metadata beside those of the old file; (4) renames the
+one and replaces the other; (5) writes status ``completed``, which is the commit. Killed at any
+point it leaves a chunk that is not complete, an error leaves status ``failed``. The next build
+first makes good what it finds (``recover``): until (4) the old build stands untouched and counts
+again, so rows that were published stay as they were; after it only the commit is missing.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import os
 import socket
 import uuid
@@ -18,20 +21,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from pipeline.errors import PipelineError, SchemaMismatch, StorageError, UsageError
+from pipeline.errors import (
+    DamagedFile,
+    MissingData,
+    PipelineError,
+    SchemaMismatch,
+    StorageError,
+    UsageError,
+)
 from pipeline.manifest import columns_of, schema_hash, stamped
 from pipeline.market.periods import ChunkRange, Period
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
-from pipeline.storage.atomic import commit_bytes, current, os_errors, renewing, replacing
+from pipeline.storage.atomic import (
+    commit_bytes,
+    current,
+    os_errors,
+    remove_file,
+    renewing,
+    require_ours,
+)
 from pipeline.storage.content import ChunkWriter
 from pipeline.storage.copies import local_copy
 from pipeline.storage.growth import Growth, growth_of, read_base, writer_of
 from pipeline.storage.orders import BuildOrder
-from pipeline.storage.parquet import Layout
+from pipeline.storage.parquet import Layout, file_sha256
 from pipeline.storage.place import at_once, folders_in, read_bytes
 from pipeline.storage.records import facts_of, metadata_of, with_content
-from pipeline.storage.statuses import why_not_complete
+from pipeline.storage.statuses import committed, standing_of, why_not_complete
 
 Document = dict[str, Any]
 Clock = Callable[[], dt.datetime]
@@ -90,6 +107,10 @@ class ChunkStore:
     def status_path(self, chunk_id: str) -> Path:
         return self.folder / chunk_id / "status.json"
 
+    def next_metadata_path(self, chunk_id: str) -> Path:
+        """Metadata of a Parquet file that is about to take its place."""
+        return self.folder / chunk_id / "metadata.next.json"
+
     def rebuild_path(self, chunk_id: str) -> Path:
         return self.folder / chunk_id / "rebuild.json"
 
@@ -105,10 +126,14 @@ class ChunkStore:
         return [period.chunk_id for period in sorted(periods)]
 
     def status(self, chunk_id: str) -> Document | None:
-        """The status; None when it is missing or unusable, which both mean: not complete."""
+        """The status; None when it is missing or damaged, which both mean: not complete.
+
+        Raises:
+            StorageError: it cannot be read, so that nothing is known.
+        """
         try:
             return self.read_status(chunk_id)
-        except PipelineError:
+        except (MissingData, DamagedFile):
             return None
 
     def read_status(self, chunk_id: str) -> Document:
@@ -116,7 +141,8 @@ class ChunkStore:
 
         Raises:
             MissingData: the chunk was never built.
-            StorageError: the file is unreadable, damaged or another chunk's.
+            DamagedFile: it is damaged or another chunk's.
+            StorageError: it cannot be read.
         """
         return self._read_own(self.status_path(chunk_id), "status", chunk_id)
 
@@ -124,7 +150,7 @@ class ChunkStore:
         """The status of each of these chunks, in their order; without, of all in order of time.
 
         Raises:
-            StorageError: as :meth:`ids`.
+            StorageError: as :meth:`ids` and :meth:`status`.
         """
         ids = self.ids() if chunk_ids is None else list(chunk_ids)
         return dict(zip(ids, at_once(self.folder, self.status, ids), strict=True))
@@ -142,16 +168,23 @@ class ChunkStore:
 
         Raises:
             MissingData: there are none.
-            StorageError: the file is unreadable, damaged or another chunk's.
+            DamagedFile: they are damaged or another chunk's.
+            StorageError: they cannot be read.
         """
         return self._read_own(self.metadata_path(chunk_id), "metadata", chunk_id)
 
     def parquet_bytes(self, chunk_id: str) -> int | None:
-        """Size of the Parquet file on disk; None without one."""
-        try:
-            return current(self.parquet_path(chunk_id)).stat().st_size
-        except OSError:
-            return None
+        """Size of the Parquet file on disk; None without one.
+
+        Raises:
+            StorageError: it cannot be reached.
+        """
+        path = self.parquet_path(chunk_id)
+        with os_errors(path, "cannot be read"):
+            try:
+                return current(path).stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def request_rebuild(self, chunk_ids: Iterable[str], reason: str) -> dict[str, str]:
         """Ask durably that chunks be built once more, whether they are complete or not.
@@ -196,10 +229,13 @@ class ChunkStore:
         """Reason why a chunk does not serve a run that asks for [first, last]; None if it does.
 
         Looks at three small files and a file size; never at a clock or into the Parquet file.
+
+        Raises:
+            StorageError: one of them cannot be read: a chunk is not built again for that.
         """
         try:
             status = self.read_status(chunk_id)
-        except PipelineError as error:
+        except (MissingData, DamagedFile) as error:
             return error.message
         return why_not_complete(
             status,
@@ -220,6 +256,37 @@ class ChunkStore:
 
         return at_once(self.folder, reason, chunks)
 
+    def recover(self, chunk_id: str) -> str | None:
+        """Make good what a build left that ended early; to be called before the next one begins.
+
+        Returns:
+            What was done, to be said of the chunk; None when nothing was to do, or all is lost.
+
+        Raises:
+            StorageError: something cannot be read or written.
+        """
+        status = self.status(chunk_id)
+        if status is None or status["state"] not in ("building", "failed"):
+            return None
+        if self.parquet_bytes(chunk_id) is None:
+            return None
+        parquet = self.parquet_copy(chunk_id)
+        with os_errors(parquet, "cannot be read"):
+            sha256 = file_sha256(parquet)
+        for path in (self.next_metadata_path(chunk_id), self.metadata_path(chunk_id)):
+            metadata = self._usable(path, chunk_id)
+            if metadata is None or metadata["dataset_hash"] != sha256:
+                continue
+            if metadata["build_id"] == status["build_id"]:
+                self._publish(metadata)
+                self._commit(committed(status, metadata, parquet.stat().st_size, self._now()))
+                return "was whole but for the last step of its build, which is done now"
+            previous = status.get("previous")
+            if previous is not None and metadata["build_id"] == previous["build_id"]:
+                self._write_status(previous)
+                return f"stands as it was before its build ended early ({status['started_at']})"
+        return None
+
     def growth(
         self, order: BuildOrder, layout: Layout, calendar: TradingCalendar
     ) -> Growth | str | None:
@@ -235,8 +302,12 @@ class ChunkStore:
         ):  # fmt: skip
             return None
         try:
-            base = read_base(self.parquet_copy(chunk_id), status, self.metadata(chunk_id))
-        except PipelineError as error:
+            metadata = self.metadata(chunk_id)
+        except (MissingData, DamagedFile) as error:
+            return error.message
+        try:
+            base = read_base(self.parquet_copy(chunk_id), status, metadata)
+        except DamagedFile as error:
             return error.message
         return growth_of(base, order, layout, calendar)
 
@@ -254,16 +325,12 @@ class ChunkStore:
             StorageError: the rows are out of order or the file system refused; ``failed``.
             Exception: whatever the block raises, recorded as ``failed`` and raised again.
         """
-        earlier = self._earlier(order.chunk_id)
+        earlier = self._usable(self.metadata_path(order.chunk_id), order.chunk_id)
         status = self._begin(order, growth)
         what = f"chunk {order.chunk_id}"
-        metadata_path = self.metadata_path(order.chunk_id)
         schema = stamped(order.schema, order.schema_version)
         try:
-            with (
-                replacing(metadata_path) as metadata,
-                renewing(self.parquet_path(order.chunk_id)) as parquet,
-            ):
+            with renewing(self.parquet_path(order.chunk_id)) as parquet:
                 writer = writer_of(growth, parquet, schema, layout or Layout(), what, order.ranges)
                 with writer:
                     yield writer
@@ -271,9 +338,12 @@ class ChunkStore:
                 done = status | facts_of(parquet, writer.sha256(), contents)
                 document = metadata_of(order, done, contents, self._now())
                 document = with_content(document, writer, earlier)
-                content = documents.encode_document(metadata_path, "metadata", document)
-                metadata.write_bytes(content)
-            self._commit(done | {"state": "completed", "finished_at": self._now()})
+                # The old file and its metadata are a pair until both are replaced.
+                next_path = self.next_metadata_path(order.chunk_id)
+                documents.write_document(next_path, "metadata", document)
+                require_ours(self.status_path(order.chunk_id), _of_build(status))
+            self._publish(document)
+            self._commit(committed(done, document, done["parquet_bytes"], self._now()))
         except Exception as error:
             self._record_failure(status, error)
             raise
@@ -296,11 +366,11 @@ class ChunkStore:
         }
         self._write_status(status | {"state": "failed_schema_mismatch", "error": note})
 
-    def _earlier(self, chunk_id: str) -> Document | None:
-        """Metadata of the build that stands there, if they can be read."""
+    def _usable(self, path: Path, chunk_id: str) -> Document | None:
+        """The metadata in a file; None when they are missing or damaged."""
         try:
-            return self.metadata(chunk_id)
-        except PipelineError:
+            return self._read_own(path, "metadata", chunk_id)
+        except (MissingData, DamagedFile):
             return None
 
     def _begin(self, order: BuildOrder, growth: Growth | None) -> Document:
@@ -308,6 +378,7 @@ class ChunkStore:
 
         A chunk that grows answers none: one that came since that was decided stays open.
         """
+        replaced = self.status(order.chunk_id)
         status: Document = {
             "chunk_id": Period.parse(order.chunk_id).chunk_id,
             "state": "building",
@@ -331,7 +402,7 @@ class ChunkStore:
             "error": None,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-        }
+        } | standing_of(replaced)
         self._write_status(status)
         return status
 
@@ -343,18 +414,29 @@ class ChunkStore:
             "message": text[:_ERROR_CHARACTERS],
             "hint": error.hint if isinstance(error, PipelineError) else "",
         }
+        failed = status | {"state": state, "finished_at": self._now(), "error": note}
+        path = self.status_path(status["chunk_id"])
+        content = documents.encode_document(path, "status", failed)
         try:
-            self._write_status(status | {"state": state, "finished_at": self._now(), "error": note})
+            commit_bytes(path, content, _of_build(status))
         except StorageError as second:
             # ``building`` stays on disk and is not complete either; the first error matters.
-            error.add_note(f"and the failure could not be recorded: {second}")
+            if str(second) != str(error):
+                error.add_note(f"and the failure could not be recorded: {second}")
+
+    def _publish(self, metadata: Document) -> None:
+        """Put the metadata beside the Parquet file they speak of, which is there."""
+        chunk_id = metadata["chunk_id"]
+        documents.write_document(self.metadata_path(chunk_id), "metadata", metadata)
+        next_path = self.next_metadata_path(chunk_id)
+        with os_errors(next_path):
+            remove_file(next_path)
 
     def _commit(self, status: Document) -> None:
         """Say that the build is complete, if it is still the one that the status speaks of."""
         path = self.status_path(status["chunk_id"])
         content = documents.encode_document(path, "status", status)
-        build = status["build_id"].encode()
-        commit_bytes(path, content, lambda there: build in there)
+        commit_bytes(path, content, _of_build(status))
 
     def _write_status(self, status: Document) -> None:
         documents.write_document(self.status_path(status["chunk_id"]), "status", status)
@@ -362,7 +444,7 @@ class ChunkStore:
     def _read_own(self, path: Path, kind: documents.Kind, chunk_id: str) -> Document:
         document = documents.read_document(path, kind)
         if document["chunk_id"] != chunk_id:
-            raise StorageError(
+            raise DamagedFile(
                 f"{kind} file {path}: belongs to chunk {document['chunk_id']}, not {chunk_id}",
                 "it was copied here; request a rebuild of the chunk: g5 rebuild",
             )
@@ -370,6 +452,19 @@ class ChunkStore:
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="seconds")
+
+
+def _of_build(status: Document) -> Callable[[bytes], bool]:
+    """Whether the content of a status file is about this build."""
+    build = status["build_id"]
+
+    def same(content: bytes) -> bool:
+        try:
+            return bool(json.loads(content)["build_id"] == build)
+        except (ValueError, KeyError, TypeError):
+            return False
+
+    return same
 
 
 def _period(name: str) -> Period | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import orjson
 
-from pipeline.errors import MissingData, StorageError
+from pipeline.errors import DamagedFile, MissingData, StorageError
 from pipeline.storage import atomic
 from pipeline.storage.place import read_bytes
 
@@ -72,7 +72,8 @@ def read_document(path: Path, kind: Kind) -> dict[str, Any]:
 
     Raises:
         MissingData: there is no such file.
-        StorageError: it is unreadable, empty, truncated or another kind of document.
+        DamagedFile: it is empty, truncated or another kind of document.
+        StorageError: it cannot be read.
     """
     return parse_document(_content(path, kind), path, kind)
 
@@ -81,14 +82,14 @@ def parse_document(content: bytes, path: Path, kind: Kind) -> dict[str, Any]:
     """Check the content of a file already read; ``path`` is for the message.
 
     Raises:
-        StorageError: it is empty, truncated or another kind of document.
+        DamagedFile: it is empty, truncated or another kind of document.
     """
     if not content.strip():
-        raise StorageError(f"{kind} file {path}: is empty", _REMEDY[kind])
+        raise DamagedFile(f"{kind} file {path}: is empty", _REMEDY[kind])
     try:
         document = _parsed(content)
     except ValueError as error:
-        raise StorageError(
+        raise DamagedFile(
             f"{kind} file {path}: is not JSON, perhaps cut off: {error}", _REMEDY[kind]
         ) from error
     _check(document, path, kind)
@@ -199,7 +200,7 @@ def _check(document: Any, path: Path, kind: Kind) -> None:
         return
     shown = "; ".join(_line(error) for error in errors[:_SHOWN])
     more = "; and more" if len(errors) > _SHOWN else ""
-    raise StorageError(f"{kind} file {path}: does not fit its schema: {shown}{more}", _REMEDY[kind])
+    raise DamagedFile(f"{kind} file {path}: does not fit its schema: {shown}{more}", _REMEDY[kind])
 
 
 def _line(error: ValidationError) -> str:

@@ -165,9 +165,11 @@ class Gate:
             StorageError: its folder cannot be reached.
         """
         verdict = Verdict(chunk_id)
-        status = self._store.status(chunk_id)
-        if status is None:
-            verdict = replace(verdict, issues=(self._store.status_problem(chunk_id) or "",))
+        status: Mapping[str, Any] | None = None
+        try:
+            status = self._store.read_status(chunk_id)
+        except PipelineError as error:
+            verdict = replace(verdict, issues=(str(error),))
         else:
             issues = tuple(_state_issues(status))
             verdict = replace(

@@ -98,7 +98,8 @@ def read_base(path: Path, status: Document, metadata: Document) -> Base:
     """What is to be known of a chunk.
 
     Raises:
-        StorageError: its Parquet file is damaged.
+        DamagedFile: its Parquet file is damaged.
+        StorageError: it cannot be read.
     """
     with reading(path), pq.ParquetFile(path) as file:
         groups = tuple(_group(file, at) for at in range(file.num_row_groups))
@@ -186,6 +187,10 @@ class GrowingWriter(ChunkWriter):
         trace: TracebackType | None,
     ) -> None:
         try:
+            if error is None and not self._begun:
+                standing = self._take_standing()  # no new rows: these stay
+                if standing.num_rows:
+                    super().write(standing)
             super().__exit__(kind, error, trace)
             if error is None:
                 self._sha256 = self._tail.finish()

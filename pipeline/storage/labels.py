@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import PipelineError, StorageError
+from pipeline.errors import DamagedFile, MissingData
 from pipeline.manifest import columns_of
 from pipeline.storage import documents
 from pipeline.storage.atomic import current, is_content, os_errors, remove_file, renewing
@@ -103,10 +103,14 @@ class LabelStore:
             return local_copy(current(path))
 
     def document(self) -> Document | None:
-        """What the table says about itself; None when there is none, or no usable one."""
+        """What the table says about itself; None when there is none, or a damaged one.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
         try:
             return self.read_document()
-        except PipelineError:
+        except (MissingData, DamagedFile):
             return None
 
     def read_document(self) -> Document:
@@ -119,11 +123,17 @@ class LabelStore:
         return documents.read_document(self.document_path, "labels")
 
     def part_bytes(self, chunk_id: str) -> int | None:
-        """Size of a file on disk; None without one."""
-        try:
-            return current(self.part_path(chunk_id)).stat().st_size
-        except OSError:
-            return None
+        """Size of a file on disk; None without one.
+
+        Raises:
+            StorageError: it cannot be reached.
+        """
+        path = self.part_path(chunk_id)
+        with os_errors(path, "cannot be read"):
+            try:
+                return current(path).stat().st_size
+            except FileNotFoundError:
+                return None
 
     def earlier(
         self, chunk_id: str, rebuild: str | None, origin: str, definition_hash: str
@@ -137,15 +147,19 @@ class LabelStore:
         Args:
             rebuild: the rebuild request that the chunk answered; None without one.
             origin, definition_hash: of the labels to be written.
+
+        Raises:
+            StorageError: it cannot be read: what is settled is not given up for that.
         """
         entry = self.entries().get(chunk_id)
-        if entry is None or entry["rebuild"] != rebuild:
+        if entry is None or entry["rebuild"] != rebuild or self.part_bytes(chunk_id) is None:
             return None
+        path = self.part_file(chunk_id)
         try:
-            path = self.part_file(chunk_id)
-            said = pq.read_schema(path).metadata or {}
-            sha256 = file_sha256(path)
-        except (OSError, StorageError, pa.ArrowException):
+            with reading(path):
+                said = pq.read_schema(path).metadata or {}
+                sha256 = file_sha256(path)
+        except DamagedFile:
             return None
         own = (said.get(_DEFINITION), said.get(_ORIGIN))
         last_bar = said.get(_LAST_BAR, b"").decode()

@@ -122,10 +122,16 @@ def gather(chunks: ChunkStore, chunk_ids: Iterable[str]) -> list[Source]:
     if not periods:
         raise MissingData(f"merge: no chunk in {chunks.folder}", "build chunks first")
     ordered = [period.chunk_id for period in periods]
-    _refuse_incomplete(chunks, ordered)
+    # The status first: if the file is another one by then, so is the status ``refuse_if_rebuilt``
+    # finds.
+    statuses = chunks.statuses(ordered)
+    _refuse_incomplete(chunks, statuses)
     files = at_once(chunks.folder, chunks.parquet_file, ordered)
-    statuses = at_once(chunks.folder, chunks.read_status, ordered)
-    sources = [Source(file, status) for file, status in zip(files, statuses, strict=True)]
+    sources = [
+        Source(file, status)
+        for file, status in zip(files, statuses.values(), strict=True)
+        if status is not None  # as just seen
+    ]
     _refuse_mixed(sources)
     _refuse_overlap(sources)
     return sources
@@ -183,19 +189,21 @@ def refuse_if_rebuilt(chunks: ChunkStore, sources: Iterable[Source]) -> None:
         StorageError: a chunk was built again meanwhile.
     """
     sources = list(sources)
-    present = chunks.statuses(source.chunk_id for source in sources)
-    for source in sources:
+    ids = [source.chunk_id for source in sources]
+    files = at_once(chunks.folder, chunks.parquet_file, ids)
+    present = chunks.statuses(ids)
+    for source, file in zip(sources, files, strict=True):
         now = present[source.chunk_id]
-        if now is None or now["build_id"] != source.status["build_id"]:
+        same = now is not None and now["build_id"] == source.status["build_id"]
+        if not same or file != source.path:
             raise StorageError(
                 f"merge: chunk {source.chunk_id} was rebuilt while it was read", "merge again"
             )
 
 
-def _refuse_incomplete(chunks: ChunkStore, chunk_ids: Sequence[str]) -> None:
+def _refuse_incomplete(chunks: ChunkStore, statuses: Mapping[str, Document | None]) -> None:
     problems = []
-    statuses = chunks.statuses(chunk_ids)
-    sizes = at_once(chunks.folder, chunks.parquet_bytes, chunk_ids)
+    sizes = at_once(chunks.folder, chunks.parquet_bytes, statuses)
     for (chunk_id, status), size in zip(statuses.items(), sizes, strict=True):
         if status is None:
             problems.append(chunks.status_problem(chunk_id) or f"{chunk_id}: no status")
@@ -206,7 +214,7 @@ def _refuse_incomplete(chunks: ChunkStore, chunk_ids: Sequence[str]) -> None:
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise MissingData(
-            f"merge: {len(problems)} of {len(chunk_ids)} chunks are not complete: "
+            f"merge: {len(problems)} of {len(statuses)} chunks are not complete: "
             f"{'; '.join(problems[:5])}{more}",
             "build them first or leave them out",
         )

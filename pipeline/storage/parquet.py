@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import StorageError
+from pipeline.errors import DamagedFile, StorageError
 from pipeline.manifest import KEYS, columns_of, compare
 from pipeline.storage.copies import opened, seekable
 from pipeline.storage.place import is_remote
@@ -285,12 +285,15 @@ def reading(path: Path, hint: str = REBUILD) -> Iterator[None]:
     """Say which file pyarrow could not read, and what to do about it.
 
     Raises:
-        StorageError: in place of what pyarrow and the system say.
+        DamagedFile: in place of what pyarrow says of its content.
+        StorageError: in place of what the system says.
     """
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise StorageError(
+        # pyarrow has some errors about content that are OSErrors, without a number.
+        content = not isinstance(error, OSError) or error.errno is None
+        raise (DamagedFile if content else StorageError)(
             f"Parquet file {path}: cannot be read: {' '.join(str(error).split())}", hint
         ) from error
 

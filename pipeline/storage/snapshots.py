@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import MissingData, StorageError
+from pipeline.errors import DamagedFile, MissingData, StorageError
 from pipeline.storage import atomic, documents
 from pipeline.storage.copies import local_copy
 from pipeline.storage.parts import Day, Part, Selection, notes_in
@@ -181,13 +181,15 @@ class SnapshotStore:
         return document
 
     def find(self, source: str, key: str) -> Mapping[str, Any] | None:
-        """The snapshot of a key, or None when it is absent, damaged or of another origin."""
+        """The snapshot of a key, or None when it is absent, damaged or of another origin.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
         path = self.root / source / f"{key}.json"
-        if not path.exists():
-            return None
         try:
             document = documents.read_document(path, "snapshot")
-        except StorageError:
+        except (MissingData, DamagedFile):
             return None
         sizes = sizes_in(self.root / source / "parts")
         whole = all(sizes.get(part["file"]) == part["bytes"] for part in document["parts"])

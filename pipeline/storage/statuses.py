@@ -47,6 +47,24 @@ def why_not_complete(
     return None
 
 
+def committed(
+    status: Mapping[str, Any], metadata: Mapping[str, Any], parquet_bytes: int, now: str
+) -> dict[str, Any]:
+    """The status of a build that is whole, by that of its beginning and its metadata."""
+    done = {field: metadata[field] for field in ("output_start", "output_end", "rows")}
+    done |= {"parquet_sha256": metadata["dataset_hash"], "parquet_bytes": parquet_bytes}
+    done |= {"state": "completed", "finished_at": now, "error": None}
+    return {field: done.get(field, value) for field, value in status.items() if field != "previous"}
+
+
+def standing_of(status: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the next status says of the complete build that this one is, or left in place."""
+    if status is None:
+        return {}
+    standing = status if status["state"] == "completed" else status.get("previous")
+    return {"previous": dict(standing)} if standing is not None else {}
+
+
 def covered_range(status: Mapping[str, Any]) -> tuple[dt.date, dt.date]:
     """First and last day a chunk was asked for; its rows may cover less."""
     first, last = (dt.date.fromisoformat(status[f"covered_{side}"]) for side in ("from", "to"))

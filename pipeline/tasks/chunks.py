@@ -98,6 +98,10 @@ class BuildChunk(luigi.Task):
         settings = config.settings()
         cluster.require_same_code(settings.data_output_dir, planning.load_manifest())
         store = ChunkStore(settings.data_output_dir)
+        if found := store.recover(self.chunk):
+            log.info("chunk %s %s", self.chunk, found)
+            if self.why_not_complete() is None:
+                return
         snapshots = snapshots_of_range(settings, SnapshotRange.parse(self.snapshot))
         inputs = ChunkInputs(settings, snapshots, self.first, self.last)
         order = self._order(settings, inputs)

@@ -212,6 +212,102 @@ def test_a_rebuild_that_is_asked_for_meanwhile_stays_open(store: ChunkStore) -> 
     assert why == "a rebuild was requested"
 
 
+class Killed(BaseException):
+    """Ends a build where no handler of errors sees it."""
+
+
+def die(*_: object) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        ("pipeline.storage.chunks.facts_of", "stands as it was"),
+        ("pipeline.storage.chunks.require_ours", "stands as it was"),
+        ("pipeline.storage.chunks.ChunkStore._publish", "whole but for the last step"),
+        ("pipeline.storage.chunks.remove_file", "whole but for the last step"),
+        ("pipeline.storage.chunks.ChunkStore._commit", "whole but for the last step"),
+    ],
+)
+def test_a_build_killed_at_any_step_restates_nothing(
+    store: ChunkStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, found: str
+) -> None:
+    """By the next morning the vendor has other values of past days; published rows keep theirs,
+    and the result is that of a run nobody disturbed."""
+    undisturbed = ChunkStore(tmp_path / "undisturbed", clock)
+    for at in (undisturbed, store):
+        build(at, until("2020-03-02"), market("2020-03-02"))
+    grow(undisturbed, until("2020-03-03"), market("2020-03-03", factor=2.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(step, die)
+        with pytest.raises(Killed):
+            grow(store, until("2020-03-03"), market("2020-03-03", factor=2.0))
+    assert store.read_status("2020Q1")["state"] == "building"
+    told = store.recover("2020Q1")
+    assert told is not None
+    assert found in told
+    assert store.recover("2020Q1") is None
+    if found == "stands as it was":
+        assert store.read_status("2020Q1")["covered_to"] == "2020-03-02"
+        grow(store, until("2020-03-03"), market("2020-03-03", factor=2.0))
+    documents = [(s.read_status("2020Q1"), s.metadata("2020Q1")) for s in (undisturbed, store)]
+    for one, other in zip(*documents, strict=True):
+        own = ("build_id", "last_good")
+        assert without(one, *own) == without(other, *own)
+    assert store.metadata("2020Q1")["build_id"] == store.read_status("2020Q1")["build_id"]
+    assert store.parquet_path("2020Q1").read_bytes() == (
+        undisturbed.parquet_path("2020Q1").read_bytes()
+    )
+    names = {path.name for path in (store.folder / "2020Q1").iterdir()}
+    assert names - {"metadata.next.json"} == {"ml_dataset.parquet", "metadata.json", "status.json"}
+
+
+def test_a_build_that_failed_restates_nothing(store: ChunkStore) -> None:
+    """Also not when several failed after each other; a full disk is one cause."""
+    build(store, until("2020-03-02"), market("2020-03-02"))
+    before = store.parquet_path("2020Q1").read_bytes(), store.read_status("2020Q1")
+    told = until("2020-03-03")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), store.build(told):
+            raise ZeroDivisionError
+        assert store.read_status("2020Q1")["state"] == "failed"
+    assert store.recover("2020Q1") == (
+        f"stands as it was before its build ended early ({clock().isoformat()})"
+    )
+    assert (store.parquet_path("2020Q1").read_bytes(), store.read_status("2020Q1")) == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda store: store.parquet_path("2020Q1").unlink(),
+        lambda store: store.parquet_path("2020Q1").write_bytes(b"PAR1"),
+        lambda store: store.metadata_path("2020Q1").write_text("{"),
+        lambda store: store.mark_schema_mismatch("2020Q1", "by the gate"),
+    ],
+)
+def test_what_is_not_the_old_build_any_more_is_not_taken_for_it(
+    store: ChunkStore, damage: Callable[[ChunkStore], None]
+) -> None:
+    build(store, until("2020-03-02"), market("2020-03-02"))
+    damage(store)
+    with pytest.raises(ZeroDivisionError), store.build(until("2020-03-03")):
+        raise ZeroDivisionError
+    assert store.recover("2020Q1") is None
+    assert store.growth(until("2020-03-03"), Layout(), CALENDAR) is None
+
+
+def test_without_new_rows_those_that_stand_stay(store: ChunkStore) -> None:
+    build(store, until("2020-03-02"), market("2020-03-02"))
+    before = store.read_status("2020Q1")
+    with store.build(until("2020-03-03"), growth=growing(store, until("2020-03-03"))):
+        pass
+    after = store.read_status("2020Q1")
+    assert after["rows"] == before["rows"]
+    assert pq.read_table(store.parquet_path("2020Q1")).num_rows == before["rows"]
+
+
 def edited(kind: str, **fields: Any) -> Callable[[ChunkStore], None]:
     """A document with other content."""
 

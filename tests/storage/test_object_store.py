@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import StorageError, UsageError
@@ -188,9 +190,9 @@ def test_a_build_that_another_run_overtook_is_not_committed(root: Path) -> None:
     with pytest.raises(StorageError, match="another run has written it meanwhile"):
         build_while_another_run_does()
     status = store.read_status("2020Q1")
-    assert status["state"] == "failed"
-    build_chunk(store, "2020Q1")
-    assert store.read_status("2020Q1")["state"] == "completed"
+    assert status["state"] == "completed"
+    assert pq.read_table(store.parquet_copy("2020Q1")).num_rows == status["rows"]
+    assert store.metadata("2020Q1")["build_id"] == status["build_id"]
 
 
 def test_a_commit_between_look_and_write_is_seen_by_the_store(
@@ -199,9 +201,9 @@ def test_a_commit_between_look_and_write_is_seen_by_the_store(
     path = root / "chunks" / "status.json"
     atomic.write_bytes(path, b"ours")
 
-    def overtaken(_: bytes) -> bool:
+    def overtaken(content: bytes) -> bool:
         atomic.write_bytes(path, b"theirs")
-        return True
+        return content == b"ours"
 
     if server.more:  # the gateway does not look at entity tags
         atomic.commit_bytes(path, b"done", overtaken)
@@ -209,6 +211,43 @@ def test_a_commit_between_look_and_write_is_seen_by_the_store(
     with pytest.raises(StorageError, match="another run has written it meanwhile"):
         atomic.commit_bytes(path, b"done", overtaken)
     assert path.read_bytes() == b"theirs"
+
+
+def test_a_commit_whose_answer_was_lost_counts(
+    root: Path, server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has it; the library asks once more and is refused, for the tag is another one."""
+    path = root / "chunks" / "status.json"
+    atomic.write_bytes(path, b"ours")
+    system, key = place.file_system(path)
+    send = system.pipe_file
+
+    def refused(to: str, content: bytes, **_: str) -> None:
+        send(to, content)
+        raise OSError(errno.EINVAL, "precondition failed")
+
+    monkeypatch.setattr(system, "pipe_file", refused)
+    atomic.commit_bytes(path, b"done", lambda content: content == b"ours")
+    assert system.cat_file(key) == b"done"
+
+
+def test_a_store_that_refuses_to_show_a_chunk_is_not_asked_to_build_it_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ChunkStore(root)
+    build_chunk(store, "2020Q1")
+    system, _ = place.file_system(root)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Access Denied")
+
+    asked = {"origin": "simulator", "first": DAYS["2020Q1"], "last": DAYS["2020Q1"]}
+    for name in ("cat_file", "info"):
+        with monkeypatch.context() as patch:
+            patch.setattr(system, name, refused)
+            with pytest.raises(StorageError, match="cannot be read"):
+                store.why_not_complete("2020Q1", **asked)
+    assert store.why_not_complete("2020Q1", **asked) is None
 
 
 def test_only_the_newest_datasets_remain(root: Path) -> None:
