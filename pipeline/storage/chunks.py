@@ -13,8 +13,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import os
-import socket
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,11 +23,10 @@ from pipeline.errors import (
     DamagedFile,
     MissingData,
     PipelineError,
-    SchemaMismatch,
     StorageError,
     UsageError,
 )
-from pipeline.manifest import columns_of, schema_hash, stamped
+from pipeline.manifest import stamped
 from pipeline.market.periods import ChunkRange, Period
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
@@ -47,13 +44,11 @@ from pipeline.storage.growth import Growth, growth_of, read_base, writer_of
 from pipeline.storage.orders import BuildOrder
 from pipeline.storage.parquet import Layout, file_sha256
 from pipeline.storage.place import at_once, folders_in, read_bytes
-from pipeline.storage.records import facts_of, metadata_of, with_content
-from pipeline.storage.statuses import committed, standing_of, why_not_complete
+from pipeline.storage.records import begun, facts_of, metadata_of, with_content
+from pipeline.storage.statuses import committed, failed_by, refused, why_not_complete
 
 Document = dict[str, Any]
 Clock = Callable[[], dt.datetime]
-
-_ERROR_CHARACTERS = 2000  # a status file stays readable whatever an exception says
 
 
 def utc_now() -> dt.datetime:
@@ -359,12 +354,7 @@ class ChunkStore:
         status = self.status(chunk_id)
         if status is None or status["state"] != "completed":
             return
-        note = {
-            "type": SchemaMismatch.__name__,
-            "message": message[:_ERROR_CHARACTERS],
-            "hint": "the next run builds this chunk again",
-        }
-        self._write_status(status | {"state": "failed_schema_mismatch", "error": note})
+        self._write_status(refused(status, message))
 
     def _usable(self, path: Path, chunk_id: str) -> Document | None:
         """The metadata in a file; None when they are missing or damaged."""
@@ -378,43 +368,13 @@ class ChunkStore:
 
         A chunk that grows answers none: one that came since that was decided stays open.
         """
-        replaced = self.status(order.chunk_id)
-        status: Document = {
-            "chunk_id": Period.parse(order.chunk_id).chunk_id,
-            "state": "building",
-            "origin": order.origin,
-            "build_id": uuid.uuid4().hex,
-            "rebuild": growth.base.status["rebuild"] if growth else self.wanted(order.chunk_id),
-            "run_id": order.run_id,
-            "started_at": self._now(),
-            "finished_at": None,
-            "covered_from": order.covered_from.isoformat(),
-            "covered_to": order.covered_to.isoformat(),
-            "output_start": None,
-            "output_end": None,
-            "rows": None,
-            "schema_hash": schema_hash(columns_of(order.schema)),
-            "schema_version": order.schema_version,
-            "parquet_bytes": None,
-            "parquet_sha256": None,
-            "inputs": {entry.key: entry.sha256 for entry in order.inputs},
-            "code_version": order.code_version,
-            "error": None,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-        } | standing_of(replaced)
+        rebuild = growth.base.status["rebuild"] if growth else self.wanted(order.chunk_id)
+        status = begun(order, rebuild, self._now(), replaced=self.status(order.chunk_id))
         self._write_status(status)
         return status
 
     def _record_failure(self, status: Document, error: Exception) -> None:
-        state = "failed_schema_mismatch" if isinstance(error, SchemaMismatch) else "failed"
-        text = error.message if isinstance(error, PipelineError) else str(error)
-        note = {
-            "type": type(error).__name__,
-            "message": text[:_ERROR_CHARACTERS],
-            "hint": error.hint if isinstance(error, PipelineError) else "",
-        }
-        failed = status | {"state": state, "finished_at": self._now(), "error": note}
+        failed = failed_by(status, error, self._now())
         path = self.status_path(status["chunk_id"])
         content = documents.encode_document(path, "status", failed)
         try:

@@ -1,19 +1,63 @@
-"""What the documents of a chunk say about a finished build."""
+"""What the documents of a chunk say about a build when it begins and when it is finished."""
 
 from __future__ import annotations
 
+import os
+import socket
+import uuid
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.manifest import columns_of
+from pipeline.manifest import columns_of, schema_hash
+from pipeline.market.periods import Period
 from pipeline.storage.content import ChunkWriter, good_build, null_rate_warnings
 from pipeline.storage.orders import BuildOrder
 from pipeline.storage.parquet import Contents
 
 Document = dict[str, Any]
+
+
+def begun(
+    order: BuildOrder, rebuild: str | None, now: str, replaced: Mapping[str, Any] | None
+) -> Document:
+    """The status of a build that begins.
+
+    Args:
+        rebuild: the request it answers; None without one.
+        replaced: the status so far; the complete build it speaks of stands until the new one is
+            whole.
+    """
+    standing = replaced
+    if replaced is not None and replaced["state"] != "completed":
+        standing = replaced.get("previous")
+    return {
+        "chunk_id": Period.parse(order.chunk_id).chunk_id,
+        "state": "building",
+        "origin": order.origin,
+        "build_id": uuid.uuid4().hex,
+        "rebuild": rebuild,
+        "run_id": order.run_id,
+        "started_at": now,
+        "finished_at": None,
+        "covered_from": order.covered_from.isoformat(),
+        "covered_to": order.covered_to.isoformat(),
+        "output_start": None,
+        "output_end": None,
+        "rows": None,
+        "schema_hash": schema_hash(columns_of(order.schema)),
+        "schema_version": order.schema_version,
+        "parquet_bytes": None,
+        "parquet_sha256": None,
+        "inputs": {entry.key: entry.sha256 for entry in order.inputs},
+        "code_version": order.code_version,
+        "error": None,
+        **({"previous": dict(standing)} if standing is not None else {}),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+    }
 
 
 def facts_of(parquet: Path, sha256: str, contents: Contents) -> Document:

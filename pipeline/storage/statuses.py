@@ -9,6 +9,10 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.errors import PipelineError, SchemaMismatch
+
+_ERROR_CHARACTERS = 2000  # a status file stays readable whatever an exception says
+
 
 def why_not_complete(
     status: Mapping[str, Any],
@@ -57,12 +61,27 @@ def committed(
     return {field: done.get(field, value) for field, value in status.items() if field != "previous"}
 
 
-def standing_of(status: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the next status says of the complete build that this one is, or left in place."""
-    if status is None:
-        return {}
-    standing = status if status["state"] == "completed" else status.get("previous")
-    return {"previous": dict(standing)} if standing is not None else {}
+def failed_by(status: Mapping[str, Any], error: Exception, now: str) -> dict[str, Any]:
+    """The status of a build that an error ended."""
+    state = "failed_schema_mismatch" if isinstance(error, SchemaMismatch) else "failed"
+    note = {
+        "type": type(error).__name__,
+        "message": (error.message if isinstance(error, PipelineError) else str(error))[
+            :_ERROR_CHARACTERS
+        ],
+        "hint": error.hint if isinstance(error, PipelineError) else "",
+    }
+    return {**status, "state": state, "finished_at": now, "error": note}
+
+
+def refused(status: Mapping[str, Any], message: str) -> dict[str, Any]:
+    """The status of a complete chunk that the gate does not let through."""
+    note = {
+        "type": SchemaMismatch.__name__,
+        "message": message[:_ERROR_CHARACTERS],
+        "hint": "the next run builds this chunk again",
+    }
+    return {**status, "state": "failed_schema_mismatch", "error": note}
 
 
 def covered_range(status: Mapping[str, Any]) -> tuple[dt.date, dt.date]:
