@@ -38,7 +38,8 @@ _OURS = "#documents.py"  # marks the lines between two blocks
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _EVENT = re.compile(r"\d\d:\d\d:\d\d ")
-_PASSING = re.compile(r"/s, .* left$|compiling")  # how many such lines there are depends on speed
+# How many such lines there are depends on speed: a run stopped at once may have no record yet.
+_PASSING = re.compile(r"/s, .* left$|compiling| {2}production .* {2}stopped {2}")
 _VARYING = (
     (re.compile(r"\d\d:\d\d:\d\d "), "<time> "),
     (re.compile(r"\d{8}T\d{6}Z"), "<moment>"),
