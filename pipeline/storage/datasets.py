@@ -2,14 +2,15 @@
 
 A merge (1) gathers the chunks and refuses what does not belong together; (2) ends here when the
 published dataset holds just these builds; (3) copies the row groups into a file under a temporary
-name; (4) renames it and its metadata into ``datasets/``; (5) points
-``ml_dataset_latest_full.parquet`` at it; (6) removes all but the newest datasets. Whoever has an
-older file open keeps reading it. Killed between the two latest names, (2) of the next merge puts
-them right.
+name; (4) renames it into ``datasets/`` and writes its metadata beside it; (5) points
+``ml_dataset_latest_full.parquet`` at it; (6) removes all but the newest datasets, and files that
+a merge killed within (4) left without metadata. Whoever has an older file open keeps reading it.
+Killed between the two latest names, (2) of the next merge puts them right.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -165,28 +166,33 @@ class DatasetStore:
     def prune(self, keep: int = KEPT) -> list[Path]:
         """Remove all but the newest ``keep`` datasets; the published one always stays.
 
+        A file without metadata of its own is no dataset and does not count.
+
         Raises:
             StorageError: the file system refused.
         """
-        removed = outdated(self.folder, _ENDING, keep, self.latest_path)
-        with os_errors(self.folder):
-            for path in removed:
-                # The data last: killed in between, what is left is found again the next time.
-                remove_file(metadata_path(path))
-                remove_file(path)
+        removed = outdated(self.folder, _ENDING, keep, self.latest_path, self._clock, _has_metadata)
+        for path in removed:
+            _remove(path)
         return removed
 
     def _write(self, chunks: ChunkStore, sources: Sequence[Source], progress: Progress) -> Dataset:
         """Write the file and its metadata, not yet under the latest names."""
         path = new_path(self.folder, sources, _ENDING, self._clock, "merge")
-        summary = summary_of(chunks, sources)
         beside = metadata_path(path)
-        with replacing(beside) as metadata, replacing(path) as parquet:
+        summary = summary_of(chunks, sources)
+        with replacing(path) as parquet:
             copy_row_groups([source.path for source in sources], parquet, path.name, progress)
             digest = dataset_hash(parquet, sources)
             document = summary.document(path.name, sources, digest, self._clock())
-            metadata.write_bytes(documents.encode_document(beside, "dataset_metadata", document))
+            content = documents.encode_document(beside, "dataset_metadata", document)
             refuse_if_rebuilt(chunks, sources)
+        try:
+            write_bytes(beside, content)
+        except BaseException:
+            with suppress(StorageError):
+                _remove(path)
+            raise
         return Dataset(path, document)
 
     def _already_merged(self, sources: Sequence[Source]) -> Dataset | None:
@@ -213,3 +219,29 @@ class DatasetStore:
 def metadata_path(dataset: Path) -> Path:
     """The document beside a dataset."""
     return dataset.with_name(f"{dataset.stem}_metadata.json")
+
+
+def _has_metadata(dataset: Path) -> bool:
+    """Whether the document beside a file describes it.
+
+    Not held against its schema: what an earlier version wrote is a dataset too.
+
+    Raises:
+        OSError: it is there and cannot be read.
+    """
+    try:
+        document = json.loads(read_bytes(metadata_path(dataset)))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("dataset") == dataset.name
+
+
+def _remove(dataset: Path) -> None:
+    """Remove a dataset, the data last: killed in between, what is left is found the next time.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    with os_errors(dataset, "cannot be deleted"):
+        remove_file(metadata_path(dataset))
+        remove_file(dataset)

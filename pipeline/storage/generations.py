@@ -1,27 +1,32 @@
 """What is made anew under a name of its own each time, and of which the newest few are kept.
 
-Datasets and views are named ``ml_dataset_<first>_<last>_<UTC time>_<ending>``.
+Datasets and views are named ``ml_dataset_<first>_<last>_<UTC time>_<ending>``. The times of one
+ending ascend in the order in which the names were given: after a clock that was ahead they run on
+from there.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import MissingData
 from pipeline.storage.atomic import os_errors, pointed_at
 from pipeline.storage.chunks import Clock
 from pipeline.storage.merged import Source, date_range
+from pipeline.storage.place import is_remote, written_at
 
 KEPT = 3
 
 _STAMP = "%Y%m%dT%H%M%SZ"
+_LONGEST_MERGE = dt.timedelta(days=1)
 
 
 def new_path(folder: Path, sources: Sequence[Source], ending: str, clock: Clock, what: str) -> Path:
-    """A name not yet taken: range of the rows and time in UTC.
+    """A name not yet taken: range of the rows and time in UTC, later than that of all others.
 
     Args:
         sources: the chunks it is made of, in order of time.
@@ -29,30 +34,78 @@ def new_path(folder: Path, sources: Sequence[Source], ending: str, clock: Clock,
 
     Raises:
         MissingData: the chunks hold no rows.
+        StorageError: the folder cannot be read.
     """
     first, last = date_range(sources)
     if first is None or last is None:
         raise MissingData(f"{what}: the chunks hold no rows at all", "build more chunks first")
     moment = clock().astimezone(dt.UTC)
-    while True:
-        path = folder / f"ml_dataset_{first}_{last}_{moment:{_STAMP}}_{ending}".replace("-", "")
-        if not path.exists():
-            return path
-        moment += dt.timedelta(seconds=1)
+    with os_errors(folder, "cannot be read"):
+        taken = _present(folder, ending)
+    if taken:
+        newest, _ = taken[-1]
+        moment = max(moment, newest + dt.timedelta(seconds=1))
+    name = f"ml_dataset_{first}_{last}_{moment:{_STAMP}}_{ending}".replace("-", "")
+    return folder / name
 
 
-def outdated(folder: Path, ending: str, keep: int, latest: Path) -> list[Path]:
-    """All but the newest ``keep``; the one that the link ``latest`` shows is never among them.
+def outdated(
+    folder: Path,
+    ending: str,
+    keep: int,
+    latest: Path,
+    clock: Clock,
+    is_whole: Callable[[Path], bool],
+) -> list[Path]:
+    """What the newest ``keep`` whole ones make superfluous: older ones, whole or not.
+
+    What the link ``latest`` shows never goes. What is not whole goes once a whole one is newer:
+    on a disk nobody is about to complete it, because its maker holds the output root; in an
+    object store when it is old besides.
+
+    Args:
+        keep: at least one.
+        is_whole: whether it can be used; may raise ``OSError`` or StorageError.
 
     Raises:
-        StorageError: the folder cannot be read.
+        StorageError: the folder, or what is in it, cannot be read.
+    """
+    with os_errors(folder, "cannot be read"):
+        published = (pointed_at(latest) or "").rpartition("/")[2]
+        paths = [path for _, path in _present(folder, ending)]
+        whole = [path for path in paths if is_whole(path)]
+        older = paths[: paths.index(whole[-1])] if whole else []
+        kept = {published, *(path.name for path in whole[-keep:])}
+        return [
+            path
+            for path in older
+            if path.name not in kept and (path in whole or _abandoned(path, clock))
+        ]
+
+
+def _present(folder: Path, ending: str) -> list[tuple[dt.datetime, Path]]:
+    """All of this ending by the time in their names.
+
+    Raises:
+        OSError: the folder cannot be read.
     """
     name = re.compile(
         rf"ml_dataset_[0-9]{{8}}_[0-9]{{8}}_([0-9]{{8}}T[0-9]{{6}}Z)_{re.escape(ending)}"
     )
-    with os_errors(folder):
-        published = (pointed_at(latest) or "").rpartition("/")[2]
-        paths = list(folder.iterdir()) if folder.is_dir() else []
-    stamped = sorted((m[1], path) for path in paths if (m := name.fullmatch(path.name)))
-    old = [path for _, path in stamped[: max(len(stamped) - keep, 0)]]
-    return [path for path in old if path.name != published]
+    found = []
+    for path in folder.iterdir() if folder.is_dir() else []:
+        if stamped := name.fullmatch(path.name):
+            with suppress(ValueError):  # digits that are no time: not a name of ours
+                moment = dt.datetime.strptime(stamped[1], _STAMP).replace(tzinfo=dt.UTC)
+                found.append((moment, path))
+    return sorted(found, key=lambda entry: (entry[0], entry[1].name))
+
+
+def _abandoned(path: Path, clock: Clock) -> bool:
+    """Whether nobody can still be writing what belongs to it: other hosts do not hold a store."""
+    if not is_remote(path):
+        return True
+    try:
+        return written_at(path) < clock() - _LONGEST_MERGE
+    except FileNotFoundError:  # another host was quicker
+        return False

@@ -79,7 +79,7 @@ class ViewStore:
         if not self.latest_path.is_symlink():
             return None
         view = self.root / self.latest_path.readlink()
-        return view if (view / INDEX).is_file() else None
+        return view if _has_index(view) else None
 
     def shows(self, chunks: ChunkStore, chunk_ids: Sequence[str]) -> bool:
         """Whether the published view links to just these chunks as they are now.
@@ -100,12 +100,16 @@ class ViewStore:
     def prune(self, keep: int = KEPT) -> list[Path]:
         """Remove all but the newest ``keep`` views; the published one always stays.
 
+        A folder without an index is no view and does not count.
+
         Raises:
             StorageError: the file system refused.
         """
-        removed = outdated(self.folder, _ENDING, keep, self.latest_path)
+        removed = outdated(self.folder, _ENDING, keep, self.latest_path, self._clock, _has_index)
         with os_errors(self.folder):
             for path in removed:
+                # The index first: killed in between, what is left is no view.
+                (path / INDEX).unlink(missing_ok=True)
                 shutil.rmtree(path)
         return removed
 
@@ -140,6 +144,10 @@ class _InFile:
         if _FILE_PATH in chunk:
             raise ThriftError("its data are in other files")
         return {_FILE_PATH: text(self.name), **chunk}
+
+
+def _has_index(view: Path) -> bool:
+    return (view / INDEX).is_file()
 
 
 def _file_name(chunk_id: str) -> str:

@@ -19,7 +19,7 @@ from pipeline import manifest as m
 from pipeline.errors import MissingData, SchemaMismatch, StorageError, UsageError
 from pipeline.storage import datasets
 from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.datasets import DatasetStore, copy_row_groups
+from pipeline.storage.datasets import DatasetStore, copy_row_groups, metadata_path
 from pipeline.storage.parquet import Layout, RowGroupWriter, layout_of
 from tests.storage.builders import COLUMNS, NOW, build, clock, january, leftovers, rows
 
@@ -177,17 +177,71 @@ def test_the_dataset_hash_is_that_of_the_content(tmp_path, store, chunks):
     )
 
 
+def lay(store: DatasetStore, stamp: str, content: bytes | None = None) -> Path:
+    """A dataset of this time that was never published, with what lies beside it: metadata, or this
+    instead; nothing if it is empty."""
+    path = store.folder / f"ml_dataset_20200106_20200203_{stamp}_full.parquet"
+    path.write_bytes(b"")
+    described = json.dumps({"dataset": path.name}).encode()
+    if content != b"":
+        metadata_path(path).write_bytes(described if content is None else content)
+    return path
+
+
 def test_the_published_dataset_is_never_removed(store, chunks):
     """Even when newer ones lie beside it that were never published."""
     made = store.merge(chunks, ["2020Q1"])
-    for second in range(1, 5):
-        name = f"ml_dataset_20200106_20200203_20240604T08000{second}Z_full.parquet"
-        (store.folder / name).write_bytes(b"")
-    assert len(store.prune(keep=2)) == 2
+    newer = [lay(store, f"20240604T08000{second}Z") for second in range(1, 5)]
+    assert store.prune(keep=2) == newer[:2]
     assert store.latest() == made
 
 
-@pytest.mark.parametrize("failing", ["copy", "fsync"])
+OTHER = b'{"dataset": "ml_dataset_20200106_20200401_20250101T000000Z_full.parquet"}'
+
+
+@pytest.mark.parametrize(
+    "beside", [b"", b'{"dataset": "ml_d', b"[]", OTHER], ids=["none", "cut", "list", "other"]
+)
+def test_what_killed_merges_left_does_not_count(tmp_path, chunks, beside):
+    """Two of them, without metadata of their own: they go, and three datasets remain."""
+    times = iter(NOW + dt.timedelta(hours=hour // 2) for hour in range(20))
+    store = DatasetStore(tmp_path, lambda: next(times))
+    made = [store.merge(chunks, [chunk]) for chunk in ["2020Q1", "2020Q2", "2020Q1"]]
+    left = [lay(store, f"20240603T12000{second}Z", beside) for second in (1, 2)]
+    assert store.prune() == []
+    assert all(path.exists() for path in left)  # nothing newer is whole
+    made.append(store.merge(chunks, ["2020Q2"]))
+    assert sorted(store.folder.glob("*.parquet")) == sorted(each.path for each in made[1:])
+    assert [store.opened(each.path) for each in made[1:]] == made[1:]
+    assert len(list(store.folder.iterdir())) == 6
+
+
+def test_metadata_that_cannot_be_read_are_not_taken_for_none(store, chunks, monkeypatch):
+    """Nothing is removed while the disk does not answer."""
+    for chunk_id in ["2020Q1", "2020Q2"] * 2:
+        store.merge(chunks, [chunk_id], keep=9)
+    before = sorted(store.folder.iterdir())
+
+    def refuse(_path: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(datasets, "read_bytes", refuse)
+    with pytest.raises(StorageError, match="Input/output error"):
+        store.prune()
+    assert sorted(store.folder.iterdir()) == before
+
+
+def test_a_clock_that_was_ahead_does_not_cost_the_newest(tmp_path, chunks):
+    """Names go on from the time of the last one: their order is that of the merges."""
+    years = iter([2030] * 6 + [2024] * 20)
+    store = DatasetStore(tmp_path, lambda: NOW.replace(year=next(years)))
+    made = [store.merge(chunks, ids).path for ids in [["2020Q2"], ["2020Q1"]] * 3]
+    by_name = sorted(store.folder.glob("*.parquet"), key=lambda path: path.name.split("_")[4])
+    assert by_name == made[-3:]
+    assert made[-1].name.split("_")[4] == "20300603T080005Z"
+
+
+@pytest.mark.parametrize("failing", ["copy", "fsync", "metadata"])
 def test_a_failed_merge_leaves_the_published_dataset(store, chunks, monkeypatch, failing):
     """Nothing half-made is visible, under any name."""
     made = store.merge(chunks, ["2020Q1"])
@@ -196,8 +250,17 @@ def test_a_failed_merge_leaves_the_published_dataset(store, chunks, monkeypatch,
     def refuse(*_args: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    target = (datasets, "copy_row_groups") if failing == "copy" else (os, "fsync")
-    monkeypatch.setattr(*target, refuse)
+    def refuse_metadata(source: Path, target: Path, rename: Any = os.replace) -> None:
+        if "metadata" in Path(target).name:
+            refuse()
+        rename(source, target)
+
+    targets = {
+        "copy": (datasets, "copy_row_groups", refuse),
+        "fsync": (os, "fsync", refuse),
+        "metadata": (os, "replace", refuse_metadata),
+    }
+    monkeypatch.setattr(*targets[failing])
     with pytest.raises(StorageError, match="No space left"):
         store.merge(chunks, ["2020Q1", "2020Q2"])
     assert sorted(path.name for path in store.root.rglob("*")) == before

@@ -107,6 +107,29 @@ def test_the_last_three_views_are_kept(tmp_path, chunks):
     }
 
 
+def test_what_killed_runs_left_of_a_view_does_not_count(tmp_path, chunks):
+    """Links without an index: it goes, and three views remain."""
+    times = iter(NOW + dt.timedelta(hours=hour) for hour in range(20))
+    store = ViewStore(tmp_path, lambda: next(times))
+    made = [store.make(chunks, [chunk_id]) for chunk_id in ["2020Q1", "2020Q2", "2020Q1"]]
+    for second in (1, 2):
+        left = store.folder / f"ml_dataset_20200106_20200203_20240603T12000{second}Z_view"
+        left.mkdir()
+        (left / "2020Q1.parquet").hardlink_to(chunks.parquet_path("2020Q1"))
+    made.append(store.make(chunks, ["2020Q2"]))
+    assert sorted(store.folder.iterdir()) == sorted(made[1:])
+
+
+def test_the_name_of_a_view_is_later_than_those_there_are(tmp_path, chunks):
+    """After a clock that was ahead; a dataset beside it has times of its own."""
+    years = iter([2030, 2024, 2024])
+    store = ViewStore(tmp_path, lambda: NOW.replace(year=next(years)))
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "ml_dataset_20200106_20200203_20350603T080000Z_full.parquet").touch()
+    made = [store.make(chunks, [chunk_id]).name for chunk_id in ["2020Q1", "2020Q2", "2020Q1"]]
+    assert [name.split("_")[4] for name in made] == [f"20300603T08000{s}Z" for s in range(3)]
+
+
 def test_another_file_system_is_named(store, chunks, monkeypatch):
     """A view there would not hold the files as they are; nothing is left of it."""
 
