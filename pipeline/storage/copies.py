@@ -6,18 +6,22 @@ content, so a copy is good for ever; those not used for some days go when a run 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.storage.atomic import os_errors, replacing
-from pipeline.storage.place import file_system, host_folder, is_remote
+from pipeline.storage.place import file_system, host_folder, is_remote, store_errors
 
 _UNUSED_S = 7 * 86400.0
 _BLOCK = 1 << 20
+_PAUSES_S = (0.5, 2.0, 5.0)  # before a copy is tried again
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def local_copy(path: Path) -> Path:
@@ -32,9 +36,8 @@ def local_copy(path: Path) -> Path:
     try:
         os.utime(copy)
     except OSError:
-        system, key = file_system(path)
         with replacing(copy) as temporary, os_errors(path, "cannot be read"):
-            system.get_file(key, str(temporary))
+            _fetch(path, temporary)
     return copy
 
 
@@ -72,6 +75,50 @@ def forget_unused(now: float) -> None:
             if copy.stat().st_mtime < now - _UNUSED_S:
                 copy.unlink()
                 copy.parent.rmdir()
+
+
+def _fetch(path: Path, target: Path) -> None:
+    """Copy an object, from its beginning again where the connection broke on the way.
+
+    The library asks again for a request that failed, but not for the rest of a large answer.
+
+    Raises:
+        OSError: it is not there or came incomplete, or the disk is full.
+        Exception: one of ``store_errors()``.
+    """
+    for pause in _PAUSES_S:
+        try:
+            return _receive(path, target)
+        except Exception as error:
+            if not _may_pass(error):
+                raise
+        time.sleep(pause)
+    return _receive(path, target)
+
+
+def _receive(path: Path, target: Path) -> None:
+    """Copy an object and hold what arrived against what the store announced.
+
+    Raises:
+        OSError: as for ``_fetch``.
+        Exception: one of ``store_errors()``.
+    """
+    from fsspec.callbacks import Callback  # type: ignore[import-untyped]
+
+    system, key = file_system(path)
+    count = Callback()
+    system.get_file(key, str(target), callback=count)
+    # Not by the file: its parts come together, so that a hole does not show in its size.
+    if count.size is not None and count.value != count.size:
+        raise OSError(f"{count.value:,} of {count.size:,} bytes arrived")
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether to ask again at once may help."""
+    if isinstance(error, OSError):
+        gone = isinstance(error, (FileNotFoundError, PermissionError))
+        return not gone and error.errno not in _DISK_FULL
+    return isinstance(error, store_errors())
 
 
 def _copies() -> Path:

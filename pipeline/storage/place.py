@@ -173,12 +173,14 @@ def at_once(folder: Path, function: Callable[[T], R], items: Iterable[T]) -> lis
 
 @cache
 def store_errors() -> tuple[type[Exception], ...]:
-    """What an object store's library raises beside ``OSError``: no connection, no credentials."""
+    """What an object store's library raises beside ``OSError``: no connection, no credentials, or
+    a connection that breaks within an answer."""
     try:
+        import aiohttp
         from botocore import exceptions
     except ImportError:
         return ()
-    return exceptions.BotoCoreError, exceptions.ClientError
+    return exceptions.BotoCoreError, exceptions.ClientError, aiohttp.ClientError
 
 
 @cache
