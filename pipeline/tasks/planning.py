@@ -333,7 +333,8 @@ def hold_output(root: Path) -> None:
     _lock = handle
     with os_errors(here / "logs"):
         logs.configure(here / "logs", config.settings().log_format)
-    # What goes to an object store is written in the folder of this machine first.
+    # What goes to an object store is written in the folder of this machine first, which the runs
+    # of all roots share: a sweep leaves them what they hold.
     sweep_leftovers(host_folder() if is_remote(root) else root, _LEFTOVER_S, time.time())
     if is_remote(root):
         forget_unused(time.time())

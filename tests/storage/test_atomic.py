@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,39 @@ def test_only_old_leftovers_of_our_own_are_swept(tmp_path):
     assert atomic.sweep_leftovers(tmp_path, older_than_s=600, now=5100) == sorted(old)
     assert all(path.exists() for path in [young, *others])
     assert not any(path.exists() for path in old)
+
+
+HOLDER = """
+from pathlib import Path
+from pipeline.storage import atomic
+with atomic._written_here(Path("large.parquet")) as here:
+    here.write_bytes(b"to be sent")
+    print(here, flush=True)
+    input()
+"""
+
+
+def test_what_waits_to_be_sent_is_swept_when_its_process_is_dead(tmp_path):
+    """An upload takes as long as it takes, and runs of other output roots sweep as well."""
+    given = os.environ | {"G5_HOST_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", HOLDER]
+    with subprocess.Popen(command, env=given, stdin=-1, stdout=-1, text=True) as process:
+        waiting = Path(process.stdout.readline().strip())
+        assert waiting.read_bytes() == b"to be sent"
+        later = waiting.stat().st_mtime + 7200
+        assert atomic.sweep_leftovers(tmp_path, older_than_s=3600, now=later) == []
+        process.kill()
+    assert waiting.exists()
+    assert atomic.sweep_leftovers(tmp_path, older_than_s=3600, now=later) == [waiting]
+    assert not waiting.exists()
+
+
+def test_a_link_that_leads_nowhere_is_swept(tmp_path):
+    """As a killed run leaves it that was about to turn a latest name."""
+    link = tmp_path / ("." + "latest" + "." + "0" * 32 + ".tmp")
+    link.symlink_to("gone.parquet")
+    later = link.lstat().st_mtime + 7200
+    assert atomic.sweep_leftovers(tmp_path, older_than_s=3600, now=later) == [link]
 
 
 def test_sweeping_a_place_that_does_not_exist_finds_nothing(tmp_path):

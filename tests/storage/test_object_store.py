@@ -20,7 +20,7 @@ from pipeline.errors import StorageError, UsageError
 from pipeline.storage import atomic, housekeeping, place
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.copies import forget_unused, local_copy, seekable
-from pipeline.storage.datasets import DatasetStore
+from pipeline.storage.datasets import DatasetStore, metadata_path
 from pipeline.storage.views import ViewStore
 from tests.object_stores import SECRET, ObjectStore, gateway, moto, used
 from tests.storage.builders import build, order, rows
@@ -339,3 +339,25 @@ def test_when_an_object_was_written(root: Path) -> None:
     atomic.write_bytes(root / "a.bin", b"1")
     age = dt.datetime.now(dt.UTC) - place.written_at(root / "a.bin")
     assert abs(age.total_seconds()) < 60
+
+
+def test_what_waits_to_be_sent_is_not_swept(root: Path) -> None:
+    """It has waited for two hours, say for a larger file that goes first."""
+    with atomic.replacing(root / "a.bin") as here:
+        here.write_bytes(b"1")
+        later = here.stat().st_mtime + 7200
+        assert atomic.sweep_leftovers(place.host_folder(), 3600, later) == []
+    assert (root / "a.bin").read_bytes() == b"1"
+    assert not list((place.host_folder() / "tmp").iterdir())
+
+
+def test_a_dataset_that_another_host_is_about_to_complete_stays(root: Path) -> None:
+    """Its metadata follow; only when they have not for a day does nobody send them any more."""
+    store, now = ChunkStore(root), dt.datetime.now(dt.UTC)
+    build_chunk(store, "2020Q1")
+    left = root / "datasets" / "ml_dataset_20200106_20200106_20240603T080000Z_full.parquet"
+    atomic.write_bytes(left, b"PAR1")
+    made = DatasetStore(root, lambda: now).merge(store, ["2020Q1"])
+    assert DatasetStore(root, lambda: now + dt.timedelta(hours=23)).prune() == []
+    assert DatasetStore(root, lambda: now + dt.timedelta(hours=25)).prune() == [left]
+    assert sorted((root / "datasets").iterdir()) == [made.path, metadata_path(made.path)]
