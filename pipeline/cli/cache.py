@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,18 +90,24 @@ def run_prune(args: argparse.Namespace) -> int:
     Raises:
         MissingData: there is no cache.
         AlreadyRunning: a run is writing to this output root.
-        StorageError: a file cannot be deleted.
+        StorageError: something cannot be read, or a file cannot be deleted.
     """
     cache = _cache(args)
     if not args.dry_run:
         planning.hold_output(cache.parent)
+    for path in housekeeping.damaged(cache):
+        _warn(
+            f"{_name(path, cache.parent)}: is damaged; it stays for its as-of day or tag, and so do"
+            " all parts of its source, until you restore or delete it"
+        )
     cutoff = config.stamp(dt.timedelta(days=args.older_than_days))
-    items = [
-        *housekeeping.removable(cache, cutoff),
-        *housekeeping.superseded(cache.parent, cutoff),
-    ]
-    if not args.dry_run:
-        housekeeping.remove(items)
+    if args.dry_run:
+        items = [
+            *housekeeping.removable(cache, cutoff),
+            *housekeeping.superseded(cache.parent, cutoff),
+        ]
+    else:
+        items = housekeeping.prune(cache.parent, cutoff)
     for item in items if args.dry_run else ():
         print(f"{item.kind:9}{size(item.bytes):>9}  {_name(item.path, cache.parent)}")
     counts = Counter(item.kind for item in items)
@@ -108,6 +115,10 @@ def run_prune(args: argparse.Namespace) -> int:
     verb = "would remove" if args.dry_run else "removed"
     print(f"{verb} {what}: {size(sum(item.bytes for item in items))}")
     return 0
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"g5 cache: warning: {text}\n")
 
 
 def _cache(args: argparse.Namespace) -> Path:

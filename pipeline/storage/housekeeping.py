@@ -5,6 +5,10 @@ of its source. A part goes when it is old, no remaining snapshot lists it, and n
 its days: what the cache knows of a day is never lost, to be asked for again. So earlier versions
 of corrected days live as long as a snapshot that lists them: to keep what was known on a day for
 good, make a snapshot with ``source_cache_asof`` or a tag.
+
+Nothing goes for want of an answer: what cannot be read ends the look with an error. A damaged
+snapshot goes, for it serves nobody, unless its name pins it: that one stays, and as nobody knows
+what it lists, so do all parts of its source.
 """
 
 from __future__ import annotations
@@ -12,22 +16,35 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from pipeline.errors import MissingData, StorageError, UsageError
+from pipeline.errors import DamagedFile, MissingData, UsageError
 from pipeline.storage import documents
 from pipeline.storage.atomic import is_content, os_errors, pointed_at, remove_file
-from pipeline.storage.parts import Part, newest_days, notes_in
-from pipeline.storage.place import folders_in, is_remote, on_host, sizes_in, written_at
+from pipeline.storage.parts import Part, newest_days, parts_in
+from pipeline.storage.place import (
+    at_once,
+    contents_of,
+    folders_in,
+    is_remote,
+    on_host,
+    sizes_in,
+    written_at,
+)
 from pipeline.storage.spool import entries
 
 _KEY = re.compile(
     r"[a-z0-9_]+_raw_\d{4}-\d\d-\d\d_\d{4}-\d\d-\d\d(_asof-\d{4}-\d\d-\d\d)?"
     r"(_[A-Za-z0-9][A-Za-z0-9._-]*)?"
 )
+# Something follows the range: an as-of day or a tag.
+_PINNED = re.compile(r".+_raw_\d{4}-\d\d-\d\d_\d{4}-\d\d-\d\d_.+")
+_JST = dt.timezone(dt.timedelta(hours=9))
+_GRACE = dt.timedelta(days=1)  # more than a host takes from a part to the snapshot that lists it
 
 
 @dataclass(frozen=True)
@@ -44,15 +61,38 @@ class Removable:
     bytes: int
 
 
+Look: TypeAlias = Callable[[], list[Removable]]
+
+
 def sources(cache: Path) -> list[str]:
-    """Sources that have a folder, sorted."""
-    return sorted(folder.name for folder in cache.glob("*") if folder.is_dir())
+    """Sources that have a folder, sorted.
+
+    Raises:
+        StorageError: the cache cannot be read.
+    """
+    with os_errors(cache, "cannot be read"):
+        return sorted(folders_in(cache))
 
 
 def snapshots(cache: Path) -> list[Mapping[str, Any]]:
-    """Every readable snapshot of every origin, by source and key."""
-    found = [_document(path) for path in sorted(cache.glob("*/*.json"))]
-    return [document for document in found if document is not None]
+    """Every snapshot of every origin that is not damaged, by source and key.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    found = [_documents(_snapshot_files(cache / source)).values() for source in sources(cache)]
+    return [document for of_source in found for document in of_source if document is not None]
+
+
+def damaged(cache: Path) -> list[Path]:
+    """Snapshots that are damaged and stay all the same, for the as-of day or tag in their name.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    found = [_documents(_snapshot_files(cache / source)).items() for source in sources(cache)]
+    return [path for of_source in found for path, document in of_source
+            if document is None and _PINNED.fullmatch(path.stem)]  # fmt: skip
 
 
 def find(cache: Path, key: str) -> Mapping[str, Any]:
@@ -75,8 +115,15 @@ def find(cache: Path, key: str) -> Mapping[str, Any]:
 
 
 def parts_bytes(cache: Path, source: str) -> int:
-    """Size of all parts of a source on disk."""
-    return sum(_size(path) for path in (cache / source / "parts").glob("*.parquet"))
+    """Size of all parts of a source on disk.
+
+    Raises:
+        StorageError: their folder cannot be read.
+    """
+    folder = cache / source / "parts"
+    with os_errors(folder, "cannot be read"):
+        sizes = sizes_in(folder)
+    return sum(size for name, size in sizes.items() if name.endswith(".parquet"))
 
 
 def removable(cache: Path, cutoff: str) -> list[Removable]:
@@ -84,31 +131,57 @@ def removable(cache: Path, cutoff: str) -> list[Removable]:
 
     Args:
         cutoff: ISO moment, JST; what was checked, received or used since then stays, in an object
-            store also what was written since.
+            store also what was written since then or within the last day.
+
+    Raises:
+        StorageError: something cannot be read, so that nobody knows what is needed.
     """
-    return [item for source in sources(cache) for item in _of_source(cache / source, cutoff)]
+    return [item for found in _seen(cache, _looks_at_sources(cache, cutoff)) for item in found]
 
 
 def superseded(root: Path, cutoff: str) -> list[Removable]:
     """What in an object store nothing points at any more: earlier builds and uploads cut short.
 
     Args:
-        cutoff: ISO moment, JST; what was written since then stays, somebody may be reading it.
+        cutoff: ISO moment, JST; what was written or replaced since then or within the last day
+            stays, somebody may be reading it.
+
+    Raises:
+        StorageError: something cannot be read, so that nobody knows what is pointed at.
     """
-    if not is_remote(root):
-        return []
-    oldest = dt.datetime.fromisoformat(cutoff)
-    folders = [root, root / "labels", *(root / "chunks" / n for n in folders_in(root / "chunks"))]
-    found = []
-    for folder in folders:
-        names = sizes_in(folder)
-        shown = {pointed_at(folder / name) for name in names if name.endswith(".parquet")
-                 and not is_content(name)}  # fmt: skip
-        for name in sorted(names):
-            path = folder / name
-            if is_content(name) and name not in shown and written_at(path) < oldest:
-                found.append(Removable("superseded", path, names[name]))
-    return found
+    return [item for found in _seen(root, _looks_at_builds(root, cutoff)) for item in found]
+
+
+def prune(root: Path, cutoff: str) -> list[Removable]:
+    """Delete what :func:`removable` and :func:`superseded` tell of an output root.
+
+    All is looked at before anything is deleted, so that what cannot be read ends this early. Then
+    folder by folder is looked at once more, and what both looks found goes at once.
+
+    On a disk the lock of the output root keeps others away. In an object store nothing does, and a
+    window remains, from the second look at a source to its last deletion, mostly some seconds. Of
+    what another host commits within it, a snapshot under the key of one that goes is deleted, and
+    one that lists a part that goes is not whole. The next run finds that and lists or fetches anew,
+    but an earlier version of a corrected day that only such a part held is gone. Prune when no
+    other host makes as-of snapshots of the past.
+
+    Args:
+        cutoff: as there.
+
+    Returns:
+        What was deleted.
+
+    Raises:
+        StorageError: something cannot be read, or the file system refused to delete.
+    """
+    looks = [*_looks_at_sources(root / "cache", cutoff), *_looks_at_builds(root, cutoff)]
+    removed: list[Removable] = []
+    for look, before in zip(looks, _seen(root, looks), strict=True):
+        if before:
+            still = [item for item in look() if item in before]
+            remove(still)
+            removed += still
+    return removed
 
 
 def remove(items: Iterable[Removable]) -> None:
@@ -122,47 +195,168 @@ def remove(items: Iterable[Removable]) -> None:
             remove_file(item.path)
 
 
-def _of_source(folder: Path, cutoff: str) -> Iterator[Removable]:
-    kept, dropped = _snapshots(folder, cutoff)
-    for path in dropped:
-        yield Removable("snapshot", path, _size(path))
-    listed = {part["file"] for document in kept for part in document["parts"]}
-    notes = notes_in(folder / "parts")
-    committed = {part.file for part in notes.values() if part is not None}
-    listed |= _in_force([part for part in notes.values() if part is not None])
-    for path, part in notes.items():
-        if part is None and not _under_way(path, cutoff):
-            yield Removable("part", path, _size(path))
-        elif part is not None and part.file not in listed and _last_heard(part) < cutoff:
-            # the note first: without it the part does not count
-            yield Removable("part", path, _size(path))
-            yield Removable("part", path.with_name(part.file), part.bytes)
-    for path in sorted((folder / "parts").glob("*.parquet")):
-        if path.name not in committed and not _under_way(path, cutoff):
-            yield Removable("fragment", path, _size(path))
-    yield from _spool(on_host(folder.parents[1]) / "cache" / folder.name / "spool", cutoff)
+def _seen(folder: Path, looks: Sequence[Look]) -> list[list[Removable]]:
+    return at_once(folder, lambda look: look(), looks)
 
 
-def _snapshots(folder: Path, cutoff: str) -> tuple[list[Mapping[str, Any]], list[Path]]:
-    """The snapshots that stay, and the files of those that go."""
-    found = {path: _document(path) for path in sorted(folder.glob("*.json"))}
+def _looks_at_sources(cache: Path, cutoff: str) -> list[Look]:
+    limit = _limit(cache, cutoff)
+    return [partial(_of_source, cache / source, limit) for source in sources(cache)]
+
+
+def _looks_at_builds(root: Path, cutoff: str) -> list[Look]:
+    if not is_remote(root):
+        return []
+    chunks = root / "chunks"
+    with os_errors(chunks, "cannot be read"):
+        folders = [root, root / "labels", *(chunks / name for name in folders_in(chunks))]
+    return [partial(_of_builds, folder, _limit(root, cutoff)) for folder in folders]
+
+
+def _limit(folder: Path, cutoff: str) -> str:
+    """From when on things stay, ISO, JST.
+
+    In an object store no later than a day ago: what another host is about to commit lies there
+    without what will need it, and no lock tells.
+    """
+    if not is_remote(folder):
+        return cutoff
+    return min(cutoff, (_now() - _GRACE).astimezone(_JST).isoformat(timespec="seconds"))
+
+
+def _now() -> dt.datetime:
+    """The moment by the clock, as the store dates what is written; not that of the run."""
+    return dt.datetime.now(dt.UTC)
+
+
+def _of_source(folder: Path, limit: str) -> list[Removable]:
+    """What of a source can go.
+
+    Its parts are listed before its snapshots are read: one that is committed in between and lists
+    a part is heeded.
+    """
+    sizes, notes = parts_in(folder / "parts")
+    contents = _snapshot_files(folder)
+    found = _documents(contents)
+    gone = _old(folder, _unneeded(found, limit), limit)
+    staying = [document for path, document in found.items() if path not in gone]
+    groups: list[list[Removable]] = []
+    if None not in staying:
+        listed = {part["file"] for document in staying if document for part in document["parts"]}
+        groups = list(_of_parts(folder / "parts", sizes, notes, listed, limit))
+    old = _old(folder, [group[0].path for group in groups], limit)
+    return [
+        *(Removable("snapshot", path, len(contents[path])) for path in contents if path in gone),
+        *(item for group in groups if group[0].path in old for item in group),
+        *_spool(on_host(folder.parents[1]) / "cache" / folder.name / "spool", limit),
+    ]
+
+
+def _unneeded(found: Mapping[Path, Mapping[str, Any] | None], limit: str) -> list[Path]:
+    """The snapshots that can go, if they were not written lately."""
     newest: dict[str, str] = defaultdict(str)
     for document in found.values():
         if document is not None:
             origin = document["origin"]
             newest[origin] = max(newest[origin], document["checked_at"])
-    kept, dropped = [], []
-    for path, document in found.items():
-        if document is not None and (
-            document["tag"] is not None
-            or document["asof"] is not None
-            or document["checked_at"] >= cutoff
-            or document["checked_at"] == newest[document["origin"]]
-        ):
-            kept.append(document)
-        else:
-            dropped.append(path)
-    return kept, dropped
+    return [
+        path
+        for path, document in found.items()
+        if not _PINNED.fullmatch(path.stem)
+        and (document is None or not _stays(document, limit, newest[document["origin"]]))
+    ]
+
+
+def _stays(document: Mapping[str, Any], limit: str, newest: str) -> bool:
+    return (
+        document["tag"] is not None
+        or document["asof"] is not None
+        or document["checked_at"] >= limit
+        or document["checked_at"] == newest
+    )
+
+
+def _of_parts(
+    folder: Path,
+    sizes: Mapping[str, int],
+    notes: Mapping[Path, Part | None],
+    listed: set[str],
+    limit: str,
+) -> Iterator[list[Removable]]:
+    """Parts and what is left of some; what belongs together goes or stays together.
+
+    Args:
+        listed: files that a remaining snapshot lists; they stay, with a note or without.
+    """
+    whole = [part for part in notes.values() if part is not None]
+    needed = listed | _in_force(whole)
+    for path, part in notes.items():
+        note = Removable("part", path, sizes[path.name])
+        if part is None and path.with_suffix(".parquet").name not in listed:
+            yield [note]
+        elif part is not None and part.file not in needed and _last_heard(part) < limit:
+            # the note first: without it the part does not count
+            yield [note, Removable("part", path.with_name(part.file), part.bytes)]
+    committed = {part.file for part in whole}
+    for name in sorted(sizes):
+        if name.endswith(".parquet") and name not in committed | listed:
+            yield [Removable("fragment", folder / name, sizes[name])]
+
+
+def _of_builds(folder: Path, limit: str) -> list[Removable]:
+    """What in a folder of an object store nothing points at any more."""
+    with os_errors(folder, "cannot be read"):
+        sizes = sizes_in(folder)
+    contents: dict[Path, list[Path]] = defaultdict(list)
+    for path in (folder / name for name in sorted(sizes) if is_content(name)):
+        contents[_shown_under(path)].append(path)
+    found = []
+    for pointer, ours in contents.items():
+        with os_errors(pointer, "cannot be read"):
+            found += _replaced(pointer, ours, dt.datetime.fromisoformat(limit))
+    return [Removable("superseded", path, sizes[path.name]) for path in found]
+
+
+def _replaced(pointer: Path, contents: Iterable[Path], limit: dt.datetime) -> list[Path]:
+    """Those that were written and replaced before the limit.
+
+    A file is replaced when the pointer is written once more. The pointer only tells the last time,
+    which for one that turns every day is never long ago, so the next upload under the name counts
+    as well; one that was cut short before the pointer turned dates the replacement too early.
+    Where there is no pointer, only the age of a file is known.
+
+    Raises:
+        OSError: something cannot be read.
+    """
+    shown = pointed_at(pointer)
+    turned = _moment(pointer)
+    if shown is None and turned is not None:
+        return []  # it names nothing, so nobody knows what it is to show
+    written = {path: _moment(path) for path in contents if path.name != shown}
+    moments = [moment for moment in (*written.values(), turned) if moment is not None]
+    return [
+        path
+        for path, moment in written.items()
+        if moment is not None
+        and min((later for later in moments if later > moment), default=moment) < limit
+    ]
+
+
+def _moment(path: Path) -> dt.datetime | None:
+    """When it was written; None when it is not there.
+
+    Raises:
+        OSError: it cannot be told.
+    """
+    try:
+        return written_at(path)
+    except FileNotFoundError:
+        return None
+
+
+def _shown_under(content: Path) -> Path:
+    """The pointer that shows, or showed, a file written by ``atomic.renewing``."""
+    return content.with_name(f"{content.stem[:-33]}{content.suffix}")  # without -<32 hex digits>
 
 
 def _in_force(parts: Sequence[Part]) -> set[str]:
@@ -187,20 +381,49 @@ def _spool(folder: Path, cutoff: str) -> Iterator[Removable]:
             yield Removable("spool", path, _size(path))
 
 
-def _under_way(path: Path, cutoff: str) -> bool:
-    """Whether another host may be committing it: an object store is not held by one run alone."""
-    with os_errors(path, "cannot be read"):
-        return is_remote(path) and written_at(path) >= dt.datetime.fromisoformat(cutoff)
+def _old(folder: Path, paths: Sequence[Path], limit: str) -> set[Path]:
+    """Those of some files that are there and were last written before the limit; all of them on a
+    disk, where a lock keeps others away.
+
+    Raises:
+        StorageError: of one it cannot be told.
+    """
+    if not is_remote(folder):
+        return set(paths)
+    with os_errors(folder, "cannot be read"):
+        moments = at_once(folder, _moment, paths)
+    oldest = dt.datetime.fromisoformat(limit)
+    return {
+        path
+        for path, moment in zip(paths, moments, strict=True)
+        if moment is not None and moment < oldest
+    }
 
 
 def _last_heard(part: Part) -> str:
     return max((max(day.arrived, day.checked) for day in part.days), default=part.fetched_at)
 
 
-def _document(path: Path) -> Mapping[str, Any] | None:
+def _snapshot_files(folder: Path) -> dict[Path, bytes]:
+    """The content of every snapshot of a source, by name.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    with os_errors(folder, "cannot be read"):
+        names = sorted(name for name in sizes_in(folder) if name.endswith(".json"))
+        return contents_of([folder / name for name in names])
+
+
+def _documents(contents: Mapping[Path, bytes]) -> dict[Path, Mapping[str, Any] | None]:
+    """The snapshots in these files; None for a damaged one."""
+    return {path: _document(path, content) for path, content in contents.items()}
+
+
+def _document(path: Path, content: bytes) -> Mapping[str, Any] | None:
     try:
-        return documents.read_document(path, "snapshot")
-    except StorageError:
+        return documents.parse_document(content, path, "snapshot")
+    except DamagedFile:
         return None
 
 

@@ -124,12 +124,21 @@ def notes_in(folder: Path) -> dict[Path, Part | None]:
     whole.
 
     Raises:
-        StorageError: the folder cannot be read.
+        StorageError: the folder or a note cannot be read.
+    """
+    return parts_in(folder)[1]
+
+
+def parts_in(folder: Path) -> tuple[dict[str, int], dict[Path, Part | None]]:
+    """Name and size of every file of a folder of parts and, of the same listing, its notes.
+
+    Raises:
+        StorageError: the folder or a note cannot be read.
     """
     with os_errors(folder, "cannot be read"):
         sizes = sizes_in(folder)
         notes = contents_of([folder / name for name in sorted(sizes) if name.endswith(".json")])
-    return {path: _part(content, sizes) for path, content in notes.items()}
+    return sizes, {path: _part(content, sizes) for path, content in notes.items()}
 
 
 def _part(content: bytes, sizes: Mapping[str, int]) -> Part | None:

@@ -147,8 +147,12 @@ def contents_of(paths: Sequence[Path]) -> dict[Path, bytes]:
     if paths and is_remote(paths[0]):
         system, _ = file_system(paths[0])
         keys = {path: file_system(path)[1] for path in paths}
-        got = system.cat(list(keys.values()), on_error="omit", batch_size=_READ_AT_ONCE)
-        return {path: got[key] for path, key in keys.items() if key in got}
+        got = system.cat(list(keys.values()), on_error="return", batch_size=_READ_AT_ONCE)
+        return {
+            path: _got(path, got[key])
+            for path, key in keys.items()
+            if not isinstance(got[key], FileNotFoundError)
+        }
     found = {}
     for path in paths:
         with suppress(FileNotFoundError):
@@ -196,6 +200,13 @@ def _remote(url: str) -> Path:
             f"data_output_dir {url}: {error}", "install the package with [objectstore]"
         ) from None
     return cast(Path, path)
+
+
+def _got(path: Path, content: bytes | Exception) -> bytes:
+    """What an object store gave, which names no object in what it refuses."""
+    if isinstance(content, Exception):
+        raise OSError(f"{path.name}: {str(content) or type(content).__name__}") from content
+    return content
 
 
 def _listed(folder: Path, kind: str) -> list[dict[str, Any]]:

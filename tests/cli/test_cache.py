@@ -87,6 +87,18 @@ def test_prune_removes_what_no_snapshot_lists(store: SnapshotStore) -> None:
     assert store.newest(SOURCE) is not None
 
 
+def test_prune_tells_of_a_damaged_snapshot_that_it_keeps(store: SnapshotStore) -> None:
+    """By its name it has a tag: only the user knows whether it can go."""
+    path = store.root / SOURCE / f"{SOURCE}_raw_2024-05-01_2024-06-30_v1.0.0.json"
+    path.write_text("{")
+    done = run_prune(store, "--older-than-days", "0")
+    assert (done.returncode, done.stdout) == (0, "removed nothing: 0 B\n")
+    assert f"{SOURCE}/{path.name}: is damaged; it stays" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert path.exists()
+    assert len(store.parts(SOURCE)) == 2
+
+
 def test_prune_keeps_off_while_a_run_works(store: SnapshotStore) -> None:
     """Exit code 10, as for a second run, and every file still there."""
     lock = store.root.parent / "run" / "build.lock"

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.errors import MissingData, UsageError
-from pipeline.storage import housekeeping
-from pipeline.storage.parts import Selection
+from pipeline.errors import MissingData, StorageError, UsageError
+from pipeline.storage import documents, housekeeping
+from pipeline.storage.parts import Part, Selection, parts_in
 from pipeline.storage.snapshots import SnapshotStore
 from pipeline.storage.spool import Spool
 from tests.storage.test_snapshots import SOURCE, at, commit, put, rows
 
 CUTOFF = at("2024-06-15")
+LONG_AGO = at("2000-01-01")
+FAR = at("2030-01-01")
 
 
 @pytest.fixture
@@ -86,6 +91,162 @@ def test_fragments_and_damaged_files_go(store: SnapshotStore) -> None:
     (folder / part.file).write_bytes(b"")
     (store.root / SOURCE / "broken.json").write_text("{")
     assert sorted(kind for kind, _ in kinds(store)) == ["fragment", "fragment", "part", "snapshot"]
+
+
+def corrected(store: SnapshotStore) -> tuple[Part, Selection, Selection]:
+    """The first version of a day, and what a snapshot takes of it and of the second one."""
+    old = put(store, "2024-05", {"2024-05-01": 1.0}, "2024-06-01")
+    new = put(store, "2024-05", {"2024-05-01": 1.5}, "2024-06-05")
+    commit(store, [Selection(new, new.days)], checked_at=at("2024-06-06"))
+    return old, Selection(old, old.days), Selection(new, new.days)
+
+
+def as_of(store: SnapshotStore, selection: Selection) -> Mapping[str, Any]:
+    return commit(store, [selection], asof=day("2024-06-02"), checked_at=at("2024-06-02"))
+
+
+def file_of(store: SnapshotStore, document: Mapping[str, Any]) -> Path:
+    return store.root / SOURCE / f"{document['key']}.json"
+
+
+def test_a_listed_part_stays_when_its_note_is_damaged(store: SnapshotStore) -> None:
+    """The snapshot needs the rows, not the note."""
+    old, first, _ = corrected(store)
+    document = as_of(store, first)
+    (store.root / SOURCE / "parts" / old.file).with_suffix(".json").write_text("{")
+    assert kinds(store, FAR) == []
+    assert housekeeping.prune(store.root.parent, FAR) == []
+    assert store.find(SOURCE, document["key"]) == document
+
+
+@pytest.mark.parametrize("pin", [{"asof": dt.date(2024, 6, 2)}, {"tag": "v1.0.0"}])
+def test_a_damaged_snapshot_with_a_pinning_name_stays_and_so_do_all_parts(
+    store: SnapshotStore, pin: Mapping[str, Any]
+) -> None:
+    """Nobody knows any more what it lists."""
+    _, first, _ = corrected(store)
+    path = file_of(store, commit(store, [first], **pin))
+    assert housekeeping.damaged(store.root) == []
+    content = path.read_bytes()
+    path.write_bytes(content[:100])
+    assert kinds(store, FAR) == []
+    assert housekeeping.damaged(store.root) == [path]
+    path.unlink()
+    assert [kind for kind, _ in kinds(store, FAR)] == ["part", "part"]
+
+
+def fail_to_read(target: Path, patch: pytest.MonkeyPatch) -> None:
+    """As a disk does that has a bad sector."""
+    read = Path.read_bytes
+
+    def faulty(path: Path) -> bytes:
+        if path == target:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read(path)
+
+    patch.setattr(Path, "read_bytes", faulty)
+
+
+@pytest.mark.parametrize("what", ["snapshot", "note"])
+def test_what_cannot_be_read_ends_it_before_anything_goes(
+    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Also when it has no pin: what it lists is needed."""
+    old, first, _ = corrected(store)
+    put(store, "2024-04", {"2024-04-01": 1.0}, "2024-06-01")
+    put(store, "2024-04", {"2024-04-01": 2.0}, "2024-06-05")
+    note = (store.root / SOURCE / "parts" / old.file).with_suffix(".json")
+    target = {"snapshot": file_of(store, as_of(store, first)), "note": note}[what]
+    before = sorted(store.root.rglob("*"))
+    fail_to_read(target, monkeypatch)
+    with pytest.raises(StorageError, match=f"{target.name}: cannot be read: Input/output error"):
+        housekeeping.prune(store.root.parent, FAR)
+    assert sorted(store.root.rglob("*")) == before
+
+
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(
+    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its snapshots would seem to be none, and every part that only they list unneeded."""
+    as_of(store, corrected(store)[1])
+    scan = os.scandir
+
+    def refused(path: Any = ".") -> Any:
+        if Path(path) == store.root / SOURCE:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(StorageError, match=f"{SOURCE}: cannot be read: Permission denied"):
+        housekeeping.prune(store.root.parent, FAR)
+
+
+def test_what_cannot_be_checked_is_not_damaged(
+    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Say that the schema cannot be opened: every snapshot would go."""
+    corrected(store)
+
+    def unchecked(_content: bytes, path: Path, _kind: str) -> Any:
+        raise StorageError(f"{path}: the schema cannot be read")
+
+    monkeypatch.setattr(documents, "parse_document", unchecked)
+    with pytest.raises(StorageError, match="the schema cannot be read"):
+        kinds(store)
+
+
+def test_prune_deletes_what_both_looks_found(
+    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In between another host lists an old part, and makes an old snapshot new."""
+    _, first, second = corrected(store)
+
+    def again(checked: str) -> None:
+        store.commit(
+            SOURCE, f"{SOURCE}_raw_2024-05-01_2024-05-31", [second], date_field="Date",
+            start=day("2024-05-01"), end=day("2024-05-31"), asof=None, tag=None,
+            checked_at=at(checked), client_version="1",
+        )  # fmt: skip
+
+    again("2024-06-03")
+    assert [kind for kind, _ in kinds(store)] == ["snapshot", "part", "part"]
+    seen = housekeeping._seen
+
+    def seen_before(folder: Path, looks: Sequence[housekeeping.Look]) -> Any:
+        found = seen(folder, looks)
+        as_of(store, first)
+        again("2024-06-20")
+        return found
+
+    monkeypatch.setattr(housekeeping, "_seen", seen_before)
+    assert housekeeping.prune(store.root.parent, CUTOFF) == []
+    assert len(housekeeping.snapshots(store.root)) == 3
+    assert len(store.parts(SOURCE)) == 2
+
+
+def test_a_snapshot_committed_during_a_look_is_heeded(
+    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts are listed first."""
+    _, first, _ = corrected(store)
+    listing = parts_in
+
+    def listed_before(folder: Path) -> Any:
+        found = listing(folder)
+        as_of(store, first)
+        return found
+
+    monkeypatch.setattr(housekeeping, "parts_in", listed_before)
+    assert kinds(store) == []
+
+
+def test_what_goes_is_told(store: SnapshotStore) -> None:
+    """And is gone."""
+    old, *_ = corrected(store)
+    removed = housekeeping.prune(store.root.parent, CUTOFF)
+    assert [item.path.name for item in removed] == [old.file[:-8] + ".json", old.file]
+    assert [part.file for part in store.parts(SOURCE)] != [old.file]
+    assert housekeeping.prune(store.root.parent, CUTOFF) == []
 
 
 def test_the_spool_is_swept_by_age(store: SnapshotStore) -> None:

@@ -12,18 +12,23 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from pipeline.errors import StorageError, UsageError
 from pipeline.storage import atomic, housekeeping, place
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.copies import forget_unused, local_copy, seekable
 from pipeline.storage.datasets import DatasetStore, metadata_path
+from pipeline.storage.parts import Part, Selection
+from pipeline.storage.snapshots import SnapshotStore
 from pipeline.storage.views import ViewStore
 from tests.object_stores import SECRET, ObjectStore, gateway, moto, used
 from tests.storage.builders import build, order, rows
+from tests.storage.test_snapshots import FIRST, SOURCE, at, commit, put
 
 FAR = "2100-01-01T00:00:00+09:00"
 
@@ -123,7 +128,15 @@ def test_a_failed_writer_leaves_what_was_there(root: Path) -> None:
     assert atomic.current(path).read_bytes() == b"old"
 
 
-def test_what_nothing_points_at_is_pruned_when_it_is_old(root: Path) -> None:
+def in_the_far_future(patch: pytest.MonkeyPatch) -> None:
+    """As if all was written long ago."""
+    patch.setattr(housekeeping, "_now", lambda: dt.datetime.fromisoformat(FAR))
+
+
+def test_what_nothing_points_at_is_pruned_when_it_is_old(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_far_future(monkeypatch)
     path = root / "chunks" / "2020Q1" / "ml_dataset.parquet"
     for content in (b"first", b"second"):
         with atomic.renewing(path) as here:
@@ -136,8 +149,11 @@ def test_what_nothing_points_at_is_pruned_when_it_is_old(root: Path) -> None:
     assert housekeeping.superseded(root, FAR) == []
 
 
-def test_a_part_that_another_host_is_committing_is_not_pruned(root: Path) -> None:
+def test_a_part_that_another_host_is_committing_is_not_pruned(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its file lies there before its note does; only when it is old does nobody come for it."""
+    in_the_far_future(monkeypatch)
     cache = root / "cache"
     for name in ("2024-05-api-x.parquet", "2024-06-api-x.json"):
         with atomic.replacing(cache / "listed" / "parts" / name) as here:
@@ -361,3 +377,157 @@ def test_a_dataset_that_another_host_is_about_to_complete_stays(root: Path) -> N
     assert DatasetStore(root, lambda: now + dt.timedelta(hours=23)).prune() == []
     assert DatasetStore(root, lambda: now + dt.timedelta(hours=25)).prune() == [left]
     assert sorted((root / "datasets").iterdir()) == [made.path, metadata_path(made.path)]
+
+
+def a_second_later() -> str:
+    """The moment, after which and before which nothing is written: stores count in seconds."""
+    time.sleep(1.1)
+    moment = dt.datetime.now(dt.timezone(dt.timedelta(hours=9)))
+    time.sleep(1.1)
+    return moment.isoformat()
+
+
+def renew(path: Path, content: bytes) -> Path:
+    with atomic.renewing(path) as here:
+        here.write_bytes(content)
+    return atomic.current(path)
+
+
+def test_what_was_replaced_a_moment_ago_is_not_pruned(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However old it is: somebody may have begun to read it. What went before it goes: a name that
+    turns every day would otherwise keep all it ever showed."""
+    in_the_far_future(monkeypatch)
+    often, seldom = root / "labels" / "2020Q1.parquet", root / "labels" / "2020Q2.parquet"
+    first = renew(often, b"1")
+    a_second_later()
+    replaced = [first, renew(often, b"2"), renew(seldom, b"2")]
+    cutoff = a_second_later()
+    for path in (often, seldom):
+        renew(path, b"3")
+    assert [item.path for item in housekeeping.superseded(root, cutoff)] == [first]
+    assert {item.path for item in housekeeping.prune(root, FAR)} == set(replaced)
+    assert [atomic.current(path).read_bytes() for path in (often, seldom)] == [b"3", b"3"]
+
+
+def test_a_pointer_that_names_nothing_keeps_what_it_may_have_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_far_future(monkeypatch)
+    path = root / "labels" / "2020Q1.parquet"
+    renew(path, b"1")
+    atomic.write_bytes(path, b"{")
+    assert housekeeping.superseded(root, FAR) == []
+    atomic.remove_file(path)
+    assert len(housekeeping.superseded(root, FAR)) == 1
+
+
+def corrected(root: Path) -> tuple[SnapshotStore, Part]:
+    """A day of which a snapshot lists the second version, and its first version."""
+    store = SnapshotStore(root, "api")
+    old = put(store, "2024-05", {"2024-05-01": 1.0}, "2024-06-01")
+    new = put(store, "2024-05", {"2024-05-01": 1.5}, "2024-06-05")
+    for end, checked in (("2024-05-31", "2024-06-02"), ("2024-06-30", "2024-06-06")):
+        store.commit(
+            SOURCE, f"{SOURCE}_raw_2024-05-01_{end}", [Selection(new, new.days)],
+            date_field="Date", start=FIRST, end=dt.date.fromisoformat(end), asof=None, tag=None,
+            checked_at=at(checked), client_version="1",
+        )  # fmt: skip
+    return store, old
+
+
+def test_nothing_of_the_last_day_is_pruned_whatever_the_cutoff(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No lock tells what another host is about to commit."""
+    store, _ = corrected(root)
+    atomic.write_bytes(root / "cache" / SOURCE / "parts" / "2024-07-api-x.parquet", b"PAR1")
+    atomic.write_bytes(root / "cache" / SOURCE / "parts" / "2024-07-api-y.json", b"{")
+    atomic.write_bytes(root / "cache" / SOURCE / "broken.json", b"{")
+    renew(root / "labels" / "2020Q1.parquet", b"1")
+    renew(root / "labels" / "2020Q1.parquet", b"2")
+    before = objects(root)
+    assert housekeeping.prune(root, FAR) == []
+    assert objects(root) == before
+    in_the_far_future(monkeypatch)
+    kinds = [item.kind for item in housekeeping.prune(root, FAR)]
+    assert kinds == ["snapshot", "snapshot", "part", "part", "part", "fragment", "superseded"]
+    assert len(store.parts(SOURCE)) == 1
+    assert housekeeping.prune(root, FAR) == []
+
+
+def test_a_snapshot_written_lately_stays_whole_whatever_its_dates(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may list what it checked long ago."""
+    in_the_far_future(monkeypatch)
+    store, old = corrected(root)
+    cutoff = a_second_later()
+    again = store.commit(
+        SOURCE, f"{SOURCE}_raw_2024-05-01_2024-06-15", [Selection(old, old.days)],
+        date_field="Date", start=FIRST, end=dt.date(2024, 6, 15), asof=None, tag=None,
+        checked_at=at("2024-06-02"), client_version="1",
+    )  # fmt: skip
+    assert [item.kind for item in housekeeping.prune(root, cutoff)] == ["snapshot"]
+    assert store.find(SOURCE, again["key"]) == again
+
+
+def refuse(root: Path, name: str, error: Exception, patch: pytest.MonkeyPatch) -> None:
+    """A store that does not give one object."""
+    system, _ = place.file_system(root)
+    together, alone = system._cat_file, system.cat_file
+
+    def refused(path: str) -> None:
+        if name in path:
+            raise error
+
+    async def one_of_several(path: str, **options: Any) -> Any:
+        refused(path)
+        return await together(path, **options)
+
+    def one(path: str, **options: Any) -> Any:
+        refused(path)
+        return alone(path, **options)
+
+    patch.setattr(system, "_cat_file", one_of_several)
+    patch.setattr(system, "cat_file", one)
+
+
+DENIED = PermissionError(errno.EACCES, "Access Denied")
+AWAY = EndpointConnectionError(endpoint_url="http://nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("_v1.0.0.json", DENIED), ("05-api-20240601T", AWAY), ("2020Q1.parquet", DENIED)],
+    ids=["snapshot", "note", "pointer"],
+)
+def test_what_the_store_does_not_give_ends_a_prune_before_anything_goes(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception
+) -> None:
+    """It is not absent: what hangs on it is needed."""
+    in_the_far_future(monkeypatch)
+    store, old = corrected(root)
+    commit(store, [Selection(old, old.days)], tag="v1.0.0", checked_at=at("2024-06-02"))
+    renew(root / "labels" / "2020Q1.parquet", b"1")
+    before = objects(root)
+    refuse(root, name, error, monkeypatch)
+    with pytest.raises(StorageError, match=r"^s3://\S+: cannot be read: \S") as told:
+        housekeeping.prune(root, FAR)
+    assert name in str(told.value)
+    assert "\n" not in str(told.value)
+    assert objects(root) == before
+
+
+def test_an_object_that_cannot_be_read_is_not_one_that_vanished(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.json", "b.json"):
+        atomic.write_bytes(root / name, b"{}")
+    paths = [root / name for name in ("a.json", "b.json", "gone.json")]
+    assert list(place.contents_of(paths)) == paths[:2]
+    for error in (DENIED, AWAY, TimeoutError()):
+        refuse(root, "b.json", error, monkeypatch)
+        with pytest.raises(OSError, match=r"^b\.json: \S"):
+            place.contents_of(paths)
