@@ -103,7 +103,7 @@ def _receive(path: Path, target: Path) -> None:
         OSError: as for ``_fetch``.
         Exception: one of ``store_errors()``.
     """
-    from fsspec.callbacks import Callback  # type: ignore[import-untyped]
+    from fsspec.callbacks import Callback
 
     system, key = file_system(path)
     count = Callback()

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 from pipeline.errors import DamagedFile, MissingData, UsageError
 from pipeline.storage import documents
-from pipeline.storage.atomic import is_content, os_errors, pointed_at, remove_file
+from pipeline.storage.atomic import os_errors, remove_file
 from pipeline.storage.parts import Part, newest_days, parts_in
 from pipeline.storage.place import (
     at_once,
@@ -33,9 +33,9 @@ from pipeline.storage.place import (
     is_remote,
     on_host,
     sizes_in,
-    written_at,
 )
 from pipeline.storage.spool import entries
+from pipeline.storage.superseded import moment_of, replaced_in
 
 _KEY = re.compile(
     r"[a-z0-9_]+_raw_\d{4}-\d\d-\d\d_\d{4}-\d\d-\d\d(_asof-\d{4}-\d\d-\d\d)?"
@@ -304,59 +304,8 @@ def _of_parts(
 
 
 def _of_builds(folder: Path, limit: str) -> list[Removable]:
-    """What in a folder of an object store nothing points at any more."""
-    with os_errors(folder, "cannot be read"):
-        sizes = sizes_in(folder)
-    contents: dict[Path, list[Path]] = defaultdict(list)
-    for path in (folder / name for name in sorted(sizes) if is_content(name)):
-        contents[_shown_under(path)].append(path)
-    found = []
-    for pointer, ours in contents.items():
-        with os_errors(pointer, "cannot be read"):
-            found += _replaced(pointer, ours, dt.datetime.fromisoformat(limit))
-    return [Removable("superseded", path, sizes[path.name]) for path in found]
-
-
-def _replaced(pointer: Path, contents: Iterable[Path], limit: dt.datetime) -> list[Path]:
-    """Those that were written and replaced before the limit.
-
-    A file is replaced when the pointer is written once more. The pointer only tells the last time,
-    which for one that turns every day is never long ago, so the next upload under the name counts
-    as well; one that was cut short before the pointer turned dates the replacement too early.
-    Where there is no pointer, only the age of a file is known.
-
-    Raises:
-        OSError: something cannot be read.
-    """
-    shown = pointed_at(pointer)
-    turned = _moment(pointer)
-    if shown is None and turned is not None:
-        return []  # it names nothing, so nobody knows what it is to show
-    written = {path: _moment(path) for path in contents if path.name != shown}
-    moments = [moment for moment in (*written.values(), turned) if moment is not None]
-    return [
-        path
-        for path, moment in written.items()
-        if moment is not None
-        and min((later for later in moments if later > moment), default=moment) < limit
-    ]
-
-
-def _moment(path: Path) -> dt.datetime | None:
-    """When it was written; None when it is not there.
-
-    Raises:
-        OSError: it cannot be told.
-    """
-    try:
-        return written_at(path)
-    except FileNotFoundError:
-        return None
-
-
-def _shown_under(content: Path) -> Path:
-    """The pointer that shows, or showed, a file written by ``atomic.renewing``."""
-    return content.with_name(f"{content.stem[:-33]}{content.suffix}")  # without -<32 hex digits>
+    found = replaced_in(folder, limit)
+    return [Removable("superseded", path, size) for path, size in found.items()]
 
 
 def _in_force(parts: Sequence[Part]) -> set[str]:
@@ -391,7 +340,7 @@ def _old(folder: Path, paths: Sequence[Path], limit: str) -> set[Path]:
     if not is_remote(folder):
         return set(paths)
     with os_errors(folder, "cannot be read"):
-        moments = at_once(folder, _moment, paths)
+        moments = at_once(folder, moment_of, paths)
     oldest = dt.datetime.fromisoformat(limit)
     return {
         path

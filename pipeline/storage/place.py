@@ -106,11 +106,13 @@ def sizes_in(folder: Path) -> dict[str, int]:
     """
     if is_remote(folder):
         return {_name(entry): entry["size"] for entry in _listed(folder, "file")}
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
-    except FileNotFoundError:
-        return {}
+    sizes = {}
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file():
+                with suppress(FileNotFoundError):  # it has just gone
+                    sizes[entry.name] = entry.stat().st_size
+    return sizes
 
 
 def folders_in(folder: Path) -> list[str]:
