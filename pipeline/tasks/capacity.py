@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 #: Peak of one chunk build of the whole market, see benchmarks/chunk.py.
-BUILD_BYTES = int(3.8 * 2**30)
+BUILD_BYTES = int(3.2 * 2**30)
 
 _SYSTEM_BYTES = 2**30  # for the system and the main process
 _GROUP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
