@@ -152,8 +152,10 @@ class FooterWriter:
                 last = field
                 continue
             value = cursor.value(kind)
+            if field in (_GROUP_ROWS, _GROUP_OFFSET, _ORDINAL):
+                value = integer({field: (kind, value)}, field)
             if field == _GROUP_ROWS:
-                rows = integer({field: (kind, value)}, field)
+                rows = value
             elif field == _GROUP_OFFSET:
                 value = placing.group_offset(value)
             elif field == _ORDINAL:

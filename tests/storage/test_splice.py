@@ -26,7 +26,7 @@ from pipeline.storage import splice as splicing
 from pipeline.storage.footer import Unlike, read_footer
 from pipeline.storage.joining import copy_row_groups
 from pipeline.storage.splice import splice
-from pipeline.storage.thrift import Cursor, Struct, decode
+from pipeline.storage.thrift import BINARY, Cursor, Struct, decode
 from pipeline.storage.thriftout import encode
 from tests.storage.readers import READERS
 
@@ -504,6 +504,23 @@ def test_a_missing_file_is_named(pair, tmp_path):
     pair[1].unlink()
     with pytest.raises(StorageError, match=r"4\.parquet: cannot be read: No such file"):
         splice(pair, tmp_path / "joined.parquet")
+
+
+@pytest.mark.parametrize("field", [3, 5, 7])  # rows, position and ordinal
+def test_a_number_of_a_row_group_that_is_none_is_an_error(pair, tmp_path, field):
+    """Text in its place, as a damaged byte of the footer makes it."""
+    with pair[1].open("rb") as file:
+        found = read_footer(file)
+    tree = decode(found.data)
+    groups = tree[4][1]
+    groups.items[0][field] = (BINARY, b"x")
+    damaged = tmp_path / "damaged.parquet"
+    content = encode(tree)
+    damaged.write_bytes(
+        pair[1].read_bytes()[: found.start] + content + len(content).to_bytes(4, "little") + b"PAR1"
+    )
+    with pytest.raises(StorageError, match="is missing or no count"):
+        splice([pair[0], damaged], tmp_path / "joined.parquet")
 
 
 @settings(
