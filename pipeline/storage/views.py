@@ -14,14 +14,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import SchemaMismatch, StorageError, UsageError
 from pipeline.storage.atomic import make_folder, os_errors, point_at, replacing
 from pipeline.storage.chunks import ChunkStore, Clock, utc_now
-from pipeline.storage.footer import MAGIC, FooterWriter, Unlike, read_footer, text
+from pipeline.storage.footer import MAGIC, FooterWriter, Unlike, extent, read_footer, text
 from pipeline.storage.generations import KEPT, new_path, outdated
 from pipeline.storage.merged import Source, gather, refuse_if_rebuilt
 from pipeline.storage.place import is_remote
@@ -82,7 +82,8 @@ class ViewStore:
         return view if _has_index(view) else None
 
     def shows(self, chunks: ChunkStore, chunk_ids: Sequence[str]) -> bool:
-        """Whether the published view links to just these chunks as they are now.
+        """Whether the published view links to just these chunks as they are now, and its index
+        is one of them.
 
         Raises:
             StorageError: the file system refused.
@@ -93,8 +94,12 @@ class ViewStore:
         wanted = {_file_name(chunk_id): chunks.parquet_path(chunk_id) for chunk_id in chunk_ids}
         with os_errors(view, "cannot be read"):
             there = {path.name for path in view.iterdir()} - {INDEX}
-            return there == wanted.keys() and all(
-                path.exists() and path.samefile(view / name) for name, path in wanted.items()
+            return (
+                there == wanted.keys()
+                and all(
+                    path.exists() and path.samefile(view / name) for name, path in wanted.items()
+                )
+                and _indexes(view / INDEX, wanted.values())
             )
 
     def prune(self, keep: int = KEPT) -> list[Path]:
@@ -148,6 +153,25 @@ class _InFile:
 
 def _has_index(view: Path) -> bool:
     return (view / INDEX).is_file()
+
+
+def _indexes(index: Path, files: Iterable[Path]) -> bool:
+    """Whether an index has as many row groups, and rows, as the files together.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    try:
+        extents = [_extent(file) for file in files]
+        together = sum(groups for groups, _ in extents), sum(rows for _, rows in extents)
+        return _extent(index) == together
+    except ThriftError:  # a damaged chunk is named when the view is made again
+        return False
+
+
+def _extent(path: Path) -> tuple[int, int]:
+    with path.open("rb") as file:
+        return extent(read_footer(file))
 
 
 def _file_name(chunk_id: str) -> str:

@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import manifest as m
@@ -92,6 +93,39 @@ def test_nothing_is_written_when_nothing_changed(store, chunks):
         path: path.lstat().st_mtime_ns for path in [store.root, *store.root.rglob("*")]
     } == before
     assert store.make(chunks, ["2020Q1"]) != view
+
+
+@pytest.mark.parametrize("left", [0, 3, 100, -1])
+def test_a_view_with_a_cut_index_is_made_again(store, chunks, left):
+    """The links alone are no view."""
+    view = store.make(chunks, chunks.ids())
+    whole = (view / "_metadata").read_bytes()
+    (view / "_metadata").write_bytes(whole[:left])
+    assert not store.shows(chunks, chunks.ids())
+    again = store.make(chunks, chunks.ids())
+    assert again != view
+    assert store.shows(chunks, chunks.ids())
+    assert table_of(store.latest_path).equals(WHOLE)
+
+
+@pytest.mark.parametrize("source", ["2020Q1", "2020Q2"])
+def test_a_view_with_the_index_of_other_files_is_made_again(store, chunks, source):
+    """A footer in order, of fewer row groups."""
+    view = store.make(chunks, chunks.ids())
+    (view / "_metadata").write_bytes(chunks.parquet_path(source).read_bytes())
+    assert not store.shows(chunks, chunks.ids())
+    assert store.make(chunks, chunks.ids()) != view
+
+
+def test_an_index_of_other_rows_is_none_of_these(store, chunks):
+    """As many row groups, one of them shorter."""
+    view = store.make(chunks, chunks.ids())
+    groups = ds.parquet_dataset(view / "_metadata").get_fragments()
+    count = sum(len(group.row_groups) for group in groups)
+    shorter = WHOLE.slice(0, WHOLE.num_rows - 1)
+    pq.write_table(shorter, view / "_metadata", row_group_size=-(-shorter.num_rows // count))
+    assert pq.read_metadata(view / "_metadata").num_row_groups == count
+    assert not store.shows(chunks, chunks.ids())
 
 
 def test_the_last_three_views_are_kept(tmp_path, chunks):
