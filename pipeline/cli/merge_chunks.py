@@ -18,7 +18,7 @@ from pipeline.errors import MissingData, SchemaMismatch, StorageError, UsageErro
 from pipeline.market.periods import Period
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore
-from pipeline.storage.gate import Checks, Verdict, judge_all
+from pipeline.storage.gate import OTHER_BYTES, Checks, Verdict, judge_all
 from pipeline.storage.place import place_of
 from pipeline.storage.views import ViewStore
 from pipeline.tasks import config, planning, years
@@ -159,8 +159,14 @@ def _refuse_anything(verdicts: Sequence[Verdict]) -> None:
         more = f"; and {len(lines) - 5} more" if len(lines) > 5 else ""
         raise StorageError(
             f"merge --strict: {len(lines)} findings: {'; '.join(lines[:5])}{more}",
-            "see g5 check-chunks --validate-schema",
+            f"see g5 check-chunks {_flag_that_shows(verdicts)}",
         )
+
+
+def _flag_that_shows(verdicts: Sequence[Verdict]) -> str:
+    """Without its flag check-chunks reads no file whole, and finds nothing."""
+    bytes_differ = any(OTHER_BYTES in verdict.issues for verdict in verdicts)
+    return "--verify-sha256" if bytes_differ else "--validate-schema"
 
 
 def _refuse_other_hash(verdicts: Sequence[Verdict], wanted: str) -> None:

@@ -47,6 +47,8 @@ from pipeline.storage.place import LOOK_AT_ONCE, is_remote
 
 _CODE = re.compile(r"[0-9A-Z]{5}")  # as market.codes.checked_code
 
+OTHER_BYTES = "the Parquet file is not the one recorded: its sha256 differs"
+
 
 @dataclass(frozen=True)
 class Checks:
@@ -223,7 +225,7 @@ class Gate:
         if self._checks.keys and not wrong & set(KEYS):
             yield from _key_issues(path, self._checks.calendar)
         if self._checks.sha256 and file_sha256(path) != status["parquet_sha256"]:
-            yield "the Parquet file is not the one recorded: its sha256 differs"
+            yield OTHER_BYTES
 
     def _metadata(
         self, chunk_id: str, status: Mapping[str, Any]

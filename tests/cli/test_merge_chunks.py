@@ -201,6 +201,7 @@ def test_strict_refuses_what_else_is_found(
     code, line = refused(folder, capsys, "--strict")
     assert code == 30
     assert said in line
+    assert ("g5 check-chunks --verify-sha256" in line) == (said == "sha256 differs")
 
 
 def test_a_hash_may_be_required(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
