@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from pipeline.cli import options
 from pipeline.cli.text import count, plural, table
+from pipeline.errors import UsageError
 from pipeline.market.quality import Finding
 from pipeline.storage import documents
-from pipeline.storage.place import place_of
+from pipeline.storage.place import is_remote, place_of
 from pipeline.tasks import config, quality
-from pipeline.tasks.quality import Report
+from pipeline.tasks.config import Settings
+from pipeline.tasks.quality import Report, Target
 
 _NAMED = 20  # findings of one check that are printed; the report has all
 
@@ -23,9 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "check-dataset",
         help="keys, days, columns and drift of the merged dataset",
-        description="Reads the whole file and writes validation/dataset_quality.json. Exit code "
-        "0: nothing to say, 1: findings, 2: cannot check. What changed between chunks is a "
-        "warning.",
+        description="Reads the whole file and writes validation/dataset_quality.json, also when "
+        "the file cannot be read. Exit code 0: nothing to say, 1: findings, 2: cannot check. What "
+        "changed between chunks is a warning.",
     )
     parser.add_argument(
         "--dataset", type=place_of, metavar="FILE", help="default: the published one"
@@ -40,7 +45,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--report", type=Path, metavar="FILE",
-        help="default: validation/dataset_quality.json of the output root",
+        help="default: for the published dataset validation/dataset_quality.json of the output "
+        "root, for another one none",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the report instead")
     options.add_settings(parser)
@@ -51,15 +57,19 @@ def run(args: argparse.Namespace) -> int:
     """Check, print and write the report; returns 0 without findings, else 1.
 
     Raises:
-        UsageError: it cannot be checked: no dataset, a damaged file, an unknown column.
+        UsageError: it cannot be checked: no dataset, a damaged file, an unknown column; or the
+            report cannot be written.
     """
     with options.checking():
         settings = options.settings_of(args)
-        dataset = args.dataset
-        report = quality.examine(settings, dataset, args.columns)
+        target = quality.target(settings, args.dataset)
+        path = _report_path(args.report, settings, target)
+        report = quality.examine(settings, target, args.columns)
         document = report.to_json(config.stamp())
-        path = args.report or settings.data_output_dir / "validation" / "dataset_quality.json"
-        documents.write_document(path, "dataset_quality", document)
+        if path is not None:
+            documents.write_document(path, "dataset_quality", document)
+        if report.cut_short is not None:
+            raise report.cut_short
     if args.json:
         print(json.dumps(document, ensure_ascii=False))
     else:
@@ -67,7 +77,41 @@ def run(args: argparse.Namespace) -> int:
     return 1 if report.findings or (args.fail_on_warning and report.warnings) else 0
 
 
-def lines(report: Report, path: Path) -> Iterator[str]:
+def _report_path(given: Path | None, settings: Settings, target: Target) -> Path | None:
+    """Where the report goes, seen to before hours of reading; None: nowhere.
+
+    The report in the output root is on the published dataset: another one does not replace it.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    own = settings.data_output_dir / "validation" / "dataset_quality.json"
+    path = given or (own if target.published else None)
+    if path is not None and not is_remote(path):
+        _require_writable(path)
+    return path
+
+
+def _require_writable(path: Path) -> None:
+    """Try it with a file without a name, in the folder or where that would be made: rights alone
+    do not tell, such as of a read-only file system.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = next(folder for folder in path.parents if folder.exists())
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"report {path}: cannot be written: {error.strerror}", "give another file with --report"
+        ) from error
+
+
+def lines(report: Report, path: Path | None) -> Iterator[str]:
     """The report for people."""
     yield f"dataset  {report.path}"
     yield f"rows     {report.rows:,} x {report.columns:,} columns, {report.compared:,} compared"
@@ -83,7 +127,8 @@ def lines(report: Report, path: Path) -> Iterator[str]:
     yield from (f"not checked: {check}: {why}" for check, why in report.unchecked.items())
     yield from _told(report.findings, "")
     yield from _told(report.warnings, "warning: ")
-    yield f"report   {path}"
+    if path is not None:
+        yield f"report   {path}"
     mark = "[FAIL]" if report.findings else "[WARN]" if report.warnings else "[OK]"
     yield (
         f"{mark} {plural(len(report.findings), 'finding')}, "

@@ -7,12 +7,14 @@
 
 1 and 2 are findings: the dataset is not what it says it is. 3 are warnings: markets do change.
 What cannot be checked, such as without a calendar in the cache, is said and is no finding.
+A file that cannot be read to its end is a finding too, and ends the check.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import MissingData, PipelineError, UsageError
+from pipeline.errors import MissingData, PipelineError, StorageError, UsageError
 from pipeline.features import catalog
 from pipeline.manifest import KEYS, Column, check, labels_among, schema_hash
 from pipeline.market import drift, quality
@@ -35,6 +37,7 @@ from pipeline.storage.atomic import os_errors, pointed_at
 from pipeline.storage.datasets import DatasetStore, metadata_path
 from pipeline.storage.merged import Source, dataset_hash
 from pipeline.storage.parts import select
+from pipeline.storage.place import is_remote, read_bytes
 from pipeline.storage.scan import DatasetFile, Extent, Keys
 from pipeline.storage.snapshots import SnapshotStore
 from pipeline.storage.thrift import ThriftError
@@ -42,7 +45,38 @@ from pipeline.tasks import config, label_state, planning
 from pipeline.tasks.config import Settings
 
 _LISTED, _MASTER_COLUMNS = "listed", ("Date", "Code", "Mkt", "S33")
+_MERGE = "merge again: g5 merge-chunks"
+_GIVE = "give the file of a merged dataset, or leave --dataset out: the published one"
 _RATE = 1e-6  # by which a null rate may differ from the one in the metadata
+
+
+@dataclass(frozen=True)
+class Target:
+    """A dataset to be looked at.
+
+    Attributes:
+        name: what was given, or the latest name.
+        path: the file that stands under it.
+        published: whether it is the one that the output root publishes.
+    """
+
+    name: Path
+    path: Path
+    published: bool
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is a file of its own under the latest name, where a link should be."""
+        return self.path.name == self._beside.latest_path.name
+
+    @property
+    def metadata(self) -> Path:
+        """What is said about it."""
+        return self._beside.latest_metadata_path if self.is_copy else metadata_path(self.path)
+
+    @property
+    def _beside(self) -> DatasetStore:
+        return DatasetStore(self.path.parent)
 
 
 @dataclass
@@ -55,6 +89,7 @@ class Report:
         warnings: what has changed between chunks.
         unchecked: what could not be looked at, and why, by check.
         chunks: of the dataset, with rows, days and columns looked at.
+        cut_short: why the file could not be read to its end, which is among the findings too.
     """
 
     path: Path
@@ -68,6 +103,7 @@ class Report:
     warnings: list[Finding] = field(default_factory=list)
     unchecked: dict[str, str] = field(default_factory=dict)
     chunks: list[dict[str, Any]] = field(default_factory=list)
+    cut_short: StorageError | None = None
 
     def to_json(self, now: str) -> dict[str, Any]:
         """The document ``validation/dataset_quality.json``."""
@@ -89,61 +125,161 @@ class Report:
         }
 
 
-def examine(settings: Settings, dataset: Path | None, wanted: Sequence[str]) -> Report:
+def target(settings: Settings, dataset: Path | None) -> Target:
+    """The file that a name stands for, which need not be there.
+
+    Args:
+        dataset: what was given; None: the published one.
+
+    Raises:
+        StorageError: a latest name cannot be read.
+    """
+    store = DatasetStore(settings.data_output_dir)
+    latest = _behind(store.latest_path)
+    if dataset is None:
+        return Target(store.latest_path, latest, True)
+    path = _behind(dataset)
+    if _same(path, latest):
+        return Target(dataset, latest, True)
+    return Target(dataset, path, False)
+
+
+def examine(settings: Settings, target: Target, wanted: Sequence[str]) -> Report:
     """Look at a dataset.
 
     Args:
-        dataset: its file; None: the published one.
         wanted: columns whose content is compared: names, patterns such as ``ret_*`` or families;
             nothing: all.
 
+    Returns:
+        What was found; of a file that cannot be read, until then (``cut_short``).
+
     Raises:
         MissingData: there is no dataset.
-        UsageError: a name that no column has.
-        StorageError: it cannot be read.
+        UsageError: a name that no column has, or no file is there to be read.
+        StorageError: something else than the dataset cannot be read.
     """
-    path = dataset or _latest(settings)
-    report = Report(path)
-    metadata = _metadata(path, report)
+    report = Report(target.path)
+    try:
+        with _reading(target, report):
+            _require_file(target)
+        _look(settings, target, wanted, report)
+    except StorageError:
+        if report.cut_short is None:
+            raise
+    return report
+
+
+def _look(settings: Settings, target: Target, wanted: Sequence[str], report: Report) -> None:
+    metadata = _metadata(settings, target, report)
     extents = [Extent(c["chunk_id"], c["rows"]) for c in metadata["chunks"]] if metadata else []
-    with DatasetFile(path, extents) as file:
+    with _reading(target, report):
+        file = DatasetFile(target.path, extents)
+    with file:
         columns = file.columns
         names = _chosen(columns, wanted)
         report.rows, report.columns, report.compared = file.rows, len(columns), len(names)
         report.findings += _shape(columns)
         keys = Keys()
         if set(KEYS) <= {column.name for column in columns}:
-            keys = file.keys()
+            with _reading(target, report):
+                keys = file.keys()
             report.findings += keys.findings
             _days(settings, metadata, keys, report)
-            _contents(file, names, keys, metadata, report)
+            with _reading(target, report):
+                _contents(file, names, keys, metadata, report)
         if metadata:
-            report.findings += _against_metadata(path, file, keys, metadata)
-    return report
+            report.findings += _against_metadata(target, file, keys, metadata)
 
 
-def _latest(settings: Settings) -> Path:
-    store = DatasetStore(settings.data_output_dir)
-    path = store.latest_path
+@contextmanager
+def _reading(target: Target, report: Report) -> Iterator[None]:
+    """Take down that the dataset cannot be read: the last report would go on saying it is sound.
+
+    Raises:
+        StorageError: as it came; of a file that no merge replaces, with another hint.
+    """
+    try:
+        yield
+    except StorageError as error:
+        told = error if target.published else StorageError(error.message, _GIVE)
+        report.findings.append(Finding("file", target.path.name, told.message))
+        report.cut_short = told
+        raise told from error
+
+
+def _behind(path: Path) -> Path:
+    """The file that a latest name points at; anything else, such as a copy under it, is itself."""
+    if path.name != DatasetStore(path.parent).latest_path.name:
+        return path
     with os_errors(path, "cannot be read"):
-        target = pointed_at(path)
-    found = store.root / target if target else path  # a copy under the latest name will do too
-    if not found.exists():
+        shown = pointed_at(path)
+    return path.parent / shown if shown else path
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether two names are of one file, such as by a link of somebody's own."""
+    if path == other or is_remote(path) or is_remote(other):
+        return path == other
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
+def _require_file(target: Target) -> None:
+    """See that there is a file to be read.
+
+    Raises:
+        MissingData: nothing was published.
+        UsageError: what was given is none.
+        StorageError: a latest name points at nothing.
+    """
+    name, path = target.name, target.path
+    with os_errors(path, "cannot be read"):
+        if path.is_file():
+            return
+        there = path.exists()
+    if name != path:
+        what = "is no file" if there else "is gone"
+        raise StorageError(f"{name}: points at {path}, which {what}", _MERGE)
+    if target.published and not there:
         raise MissingData(
             f"{path}: there is no dataset", "run g5 run production, or give one with --dataset"
         )
-    return found
+    raise UsageError(f"dataset {path}: {'is no file' if there else 'does not exist'}", _GIVE)
 
 
-def _metadata(path: Path, report: Report) -> Mapping[str, Any] | None:
+def _metadata(settings: Settings, target: Target, report: Report) -> Mapping[str, Any] | None:
     """What is said beside the file; None, with a finding, when nothing usable is."""
+    path = target.path
     try:
-        metadata = documents.read_document(metadata_path(path), "dataset_metadata")
+        metadata = documents.read_document(target.metadata, "dataset_metadata")
     except PipelineError as error:
-        report.findings.append(Finding("metadata", path.name, str(error)))
+        told = str(error) if target.published else error.message
+        report.findings.append(Finding("metadata", path.name, told))
         return None
     report.dataset_hash = metadata["dataset_hash"]
+    report.findings += _published_metadata(settings, target)
     return metadata
+
+
+def _published_metadata(settings: Settings, target: Target) -> Iterator[Finding]:
+    """The metadata under the latest name against those beside the file that it points at."""
+    latest = DatasetStore(settings.data_output_dir).latest_metadata_path
+    if not target.published or latest == target.metadata:
+        return
+    with os_errors(latest, "cannot be read"):
+        beside = read_bytes(target.metadata)
+        try:
+            shown = read_bytes(latest)
+        except FileNotFoundError:
+            yield Finding("metadata", latest.name, f"does not exist ({_MERGE})")
+            return
+    if shown != beside:
+        yield Finding(
+            "metadata", latest.name, f"other than {target.metadata.name} beside the file ({_MERGE})"
+        )
 
 
 def _chosen(columns: Sequence[Column], wanted: Sequence[str]) -> list[str]:
@@ -290,21 +426,22 @@ def _chunk(
 
 
 def _against_metadata(
-    path: Path, file: DatasetFile, keys: Keys, metadata: Mapping[str, Any]
+    target: Target, file: DatasetFile, keys: Keys, metadata: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """What the metadata say and the file has."""
     columns = file.columns
     first, last = (min(keys.days), max(keys.days)) if keys.days else (None, None)
     facts: dict[str, tuple[object, object]] = {
-        "dataset": (metadata["dataset"], path.name),
         "rows": (metadata["rows"], file.rows),
         "rows of all chunks": (sum(chunk["rows"] for chunk in metadata["chunks"]), file.rows),
         "output_start": (metadata["output_start"], str(first)),
         "output_end": (metadata["output_end"], str(last)),
         "feature_schema_hash": (metadata["feature_schema_hash"], schema_hash(columns)),
         "columns": (metadata["columns"], [column.name for column in columns]),
-        "dataset_hash": (metadata["dataset_hash"], _hash(path, metadata)),
+        "dataset_hash": (metadata["dataset_hash"], _hash(target.path, metadata)),
     }
+    if not target.is_copy:  # it has the metadata of the file it was copied from
+        facts["dataset"] = (metadata["dataset"], target.path.name)
     for name, (said, found) in facts.items():
         if said != found:
             told = "" if isinstance(said, list) else f": {said}, the file has {found}"

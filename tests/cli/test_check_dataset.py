@@ -21,7 +21,7 @@ from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import DatasetStore, metadata_path
 from pipeline.storage.parts import Day
 from pipeline.storage.snapshots import SnapshotStore
-from pipeline.tasks import planning
+from pipeline.tasks import planning, quality
 from tests.cli.chunk_folders import MANIFEST
 from tests.storage.builders import NOW, SCHEMA, build, clock, remember_calendar
 
@@ -130,6 +130,16 @@ def agreed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def root(tmp_path: Path) -> Root:
     return root_with(tmp_path / "output")
+
+
+def latest(root: Root) -> Path:
+    return DatasetStore(root.path).latest_path
+
+
+def overwrite(path: Path, at: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(content)
 
 
 def found(report: dict[str, Any], kind: str = "findings") -> dict[str, str]:
@@ -334,7 +344,9 @@ def test_metadata_that_belie_the_file_are_found(root: Root) -> None:
     code, report = root.check()
     assert code == 1
     told = {f["subject"]: f["text"] for f in report["findings"]}
-    assert set(told) == {"dataset_hash", "rows", "is_traded"}
+    published = "ml_dataset_latest_metadata.json"
+    assert set(told) == {"dataset_hash", "rows", "is_traded", published}
+    assert "other than" in told[published]
     assert told["rows"] == "not that of the file: 601, the file has 600"
     dataset = root.dataset
     metadata_path(dataset).unlink()
@@ -355,10 +367,12 @@ def test_bytes_that_were_changed_are_found(root: Root) -> None:
 @pytest.mark.parametrize(
     ("prepare", "flags", "said"),
     [
-        (lambda root: root.dataset.unlink(), (), "there is no dataset"),
-        (lambda root: root.dataset.write_bytes(b"PAR1"), (), "cannot be read"),
+        (lambda root: latest(root).unlink(), (), "there is no dataset (run g5 run production"),
         (lambda _: None, ("--columns", "nothing"), "--columns nothing: no column or family"),
-        (lambda _: None, ("--dataset", "/nowhere.parquet"), "/nowhere.parquet"),
+        (lambda _: None, ("--dataset", "/nowhere.parquet"), "/nowhere.parquet: does not exist"),
+        (lambda _: None, ("--dataset", "/"), "dataset /: is no file (give the file of a merged"),
+        (lambda _: None, ("--dataset", __file__), "cannot be read"),
+        (lambda _: None, ("--report", "/"), "report /: cannot be written: Is a directory"),
     ],
 )
 def test_what_cannot_be_checked_is_said_in_one_line(
@@ -373,7 +387,90 @@ def test_what_cannot_be_checked_is_said_in_one_line(
     assert cli.main(["check-dataset", "--output", str(root.path), *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+    assert "merge" not in line.replace("merged", "")
     assert not (root.path / "validation").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(b"PAR1"), "cannot be read"),
+        (lambda path: overwrite(path, 4, b"\xff" * 400), "cannot be read"),
+        (lambda path: path.unlink(), "which is gone (merge again: g5 merge-chunks)"),
+    ],
+)
+def test_a_dataset_that_cannot_be_read_has_not_passed(
+    root: Root, damage: Callable[[Path], object], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The report of the last check, which it passed, does not stay."""
+    assert root.check()[1]["passed"]
+    damage(root.dataset)
+    capsys.readouterr()
+    code, report = root.check()
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert (code, shown.out, report["passed"]) == (2, "", False)
+    assert said in line
+    assert found(report)["file"] in line
+
+
+def test_a_report_that_cannot_be_written_is_noticed_before_the_dataset_is_read(
+    root: Root, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its name; a folder that is not there yet is made."""
+    new = root.path.parent / "new" / "report.json"
+    assert cli.main(["check-dataset", "--output", str(root.path), "--report", str(new)]) == 0
+    assert new.is_file()
+    monkeypatch.setattr(quality, "examine", None)
+    capsys.readouterr()
+    (root.path / "validation").write_text("in the way")
+    assert cli.main(["check-dataset", "--output", str(root.path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"report {root.path / 'validation' / 'dataset_quality.json'}: cannot be written" in line
+
+
+def test_the_published_name_stands_for_what_it_points_at(root: Root) -> None:
+    """The link, one of somebody's own to it, and a file copied under it with its metadata."""
+    mine = root.path.parent / "mine.parquet"
+    mine.symlink_to(latest(root))
+    for name in (latest(root), mine):
+        code, report = root.check("--dataset", str(name))
+        assert (code, report["findings"], report["dataset"]) == (0, [], str(root.dataset))
+    content = latest(root).read_bytes()
+    latest(root).unlink()
+    latest(root).write_bytes(content)
+    for flags in ((), ("--dataset", str(latest(root)))):
+        code, report = root.check(*flags)
+        assert (code, report["findings"], report["dataset"]) == (0, [], str(latest(root)))
+
+
+def test_published_metadata_of_another_dataset_are_found(root: Root) -> None:
+    """Readers take them for those of the file: they are the same bytes."""
+    path = DatasetStore(root.path).latest_metadata_path
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"rows": 1}))
+    code, report = root.check()
+    assert (code, [f["subject"] for f in report["findings"]]) == (1, [path.name])
+    path.unlink()
+    code, report = root.check()
+    assert code == 1
+    assert found(report)["metadata"] == "does not exist (merge again: g5 merge-chunks)"
+
+
+def test_another_dataset_leaves_the_report_on_the_published_one_alone(
+    root: Root, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own goes where it is told to go, also when it cannot be read."""
+    before = root.check()[1]
+    other, mine = root.path.parent / "other.parquet", root.path.parent / "mine.json"
+    other.write_bytes(root.dataset.read_bytes())
+    capsys.readouterr()
+    assert root.check("--dataset", str(other)) == (1, before)
+    shown = capsys.readouterr().out
+    assert "other_metadata.json: does not exist\n" in shown
+    assert "\nreport " not in shown
+    other.write_bytes(b"PAR1")
+    assert root.check("--dataset", str(other), "--report", str(mine)) == (2, before)
+    assert not documents.read_document(mine, "dataset_quality")["passed"]
 
 
 def test_the_manifest_of_these_tests_is_that_of_the_chunks() -> None:
