@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import MissingData, PipelineError, StorageError, UsageError
+from pipeline.errors import DamagedFile, MissingData, PipelineError, StorageError, UsageError
 from pipeline.features import catalog
 from pipeline.manifest import KEYS, Column, check, labels_among, schema_hash
 from pipeline.market import drift, quality
@@ -47,6 +47,7 @@ from pipeline.tasks.config import Settings
 _LISTED, _MASTER_COLUMNS = "listed", ("Date", "Code", "Mkt", "S33")
 _MERGE = "merge again: g5 merge-chunks"
 _GIVE = "give the file of a merged dataset, or leave --dataset out: the published one"
+_NONSENSE = (UnicodeDecodeError, OverflowError, IndexError)
 _RATE = 1e-6  # by which a null rate may differ from the one in the metadata
 
 
@@ -176,7 +177,8 @@ def _look(settings: Settings, target: Target, wanted: Sequence[str], report: Rep
     with _reading(target, report):
         file = DatasetFile(target.path, extents)
     with file:
-        columns = file.columns
+        with _reading(target, report):
+            columns = file.columns
         names = _chosen(columns, wanted)
         report.rows, report.columns, report.compared = file.rows, len(columns), len(names)
         report.findings += _shape(columns)
@@ -197,10 +199,16 @@ def _reading(target: Target, report: Report) -> Iterator[None]:
     """Take down that the dataset cannot be read: the last report would go on saying it is sound.
 
     Raises:
-        StorageError: as it came; of a file that no merge replaces, with another hint.
+        StorageError: as it came; of a file that no merge replaces, with another hint. Also in place
+            of what damaged bytes lead to: texts, dates and numbers of values that are none.
     """
     try:
-        yield
+        try:
+            yield
+        except _NONSENSE as error:
+            raise DamagedFile(
+                f"Parquet file {target.path}: cannot be read: {error}", f"{_MERGE} --anew"
+            ) from error
     except StorageError as error:
         told = error if target.published else StorageError(error.message, _GIVE)
         report.findings.append(Finding("file", target.path.name, told.message))

@@ -396,6 +396,7 @@ def test_what_cannot_be_checked_is_said_in_one_line(
     [
         (lambda path: path.write_bytes(b"PAR1"), "cannot be read"),
         (lambda path: overwrite(path, 4, b"\xff" * 400), "cannot be read"),
+        (lambda path: overwrite(path, path.read_bytes().index(b"sector"), b"\xbe"), "utf-8"),
         (lambda path: path.unlink(), "which is gone (merge again: g5 merge-chunks)"),
     ],
 )
