@@ -194,9 +194,17 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 @contextmanager
 def work_folder(given: Path | None) -> Iterator[Path]:
-    """The given folder, or one that is removed at the end."""
+    """The given folder, or one that is removed at the end.
+
+    Raises:
+        SystemExit: the given one cannot be made.
+    """
     if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
+        try:
+            given.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            print(f"--work {given}: {os.strerror(error.errno or 0)}", file=sys.stderr)
+            raise SystemExit(2) from None
         yield given.absolute()
         return
     with tempfile.TemporaryDirectory(prefix="g5-bench-") as folder:

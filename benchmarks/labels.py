@@ -23,6 +23,7 @@ from pathlib import Path
 import common
 import numpy as np
 
+from pipeline.cli.options import whole
 from pipeline.features import label_rows
 from pipeline.features.chunk import months_of
 from pipeline.features.labels import AHEAD, definition_hash, label_schema
@@ -30,15 +31,19 @@ from pipeline.market.outcomes import Outcomes
 from pipeline.storage.labels import LabelStore, PartOrder
 
 STOCKS = 4000
+MOST_STOCKS = 8700  # a code has four digits and a nought
 FIRST, LAST = np.datetime64("2019-01-04"), np.datetime64("2023-12-29")
 
 
 def main() -> int:
     options = common.parser("Time the labels of five years.")
-    options.add_argument("--stocks", type=int, default=STOCKS)
+    options.add_argument("--stocks", type=whole(1, MOST_STOCKS), default=STOCKS)
     args = options.parse_args()
     common.tell_machine()
-    with tempfile.TemporaryDirectory(prefix="g5-bench-", dir=args.work) as folder:
+    with (
+        common.work_folder(args.work) as work,
+        tempfile.TemporaryDirectory(prefix="g5-bench-", dir=work) as folder,
+    ):
         store = LabelStore(Path(folder))
         for quarter in list(quarters(50))[:1]:
             write(store, quarter)

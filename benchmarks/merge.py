@@ -31,6 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import manifest
+from pipeline.cli.options import whole
 from pipeline.market.periods import Period, periods_between
 from pipeline.storage.chunks import BuildOrder, ChunkStore
 from pipeline.storage.datasets import DatasetStore
@@ -38,6 +39,7 @@ from pipeline.storage.splice import copy_range
 
 FIRST = dt.date(2020, 1, 1)
 CODES = 1000
+MOST_ROWS = 3 * 28 * CODES  # the sessions of a month are days of it
 MIB = 2**20
 LIBRARIES = ("pyarrow", "polars", "duckdb")
 
@@ -69,10 +71,16 @@ def main() -> int:
 
 def options() -> argparse.Namespace:
     parser = common.parser("Time the merge of chunks.")
-    parser.add_argument("--runs", type=int, default=3, help="rounds (default 3)")
-    parser.add_argument("--chunks", type=int, default=3, help="number of quarters (default 3)")
-    parser.add_argument("--columns", type=int, default=2788, help="features (default 2788)")
-    parser.add_argument("--rows", type=int, default=60_000, help="of a chunk (default 60000)")
+    parser.add_argument("--runs", type=whole(1, 1000), default=3, help="rounds (default 3)")
+    parser.add_argument(
+        "--chunks", type=whole(1, 400), default=3, help="number of quarters (default 3)"
+    )
+    parser.add_argument(
+        "--columns", type=whole(1, 100_000), default=2788, help="features (default 2788)"
+    )
+    parser.add_argument(
+        "--rows", type=whole(3, MOST_ROWS), default=60_000, help="of a chunk (default 60000)"
+    )
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()

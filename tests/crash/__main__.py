@@ -10,13 +10,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.cli.options import whole
+from tests.arguments import folder as existing_folder
 from tests.crash.scenes import NAMES, Scene, scenes
 from tests.crash.trials import TRIALS, Verdict, run_trial
+
+_TRIALS = whole(0, 1_000_000)
 
 
 def main() -> int:
     """Run the trials; the exit code."""
-    args = _parser().parse_args()
+    parser = _parser()
+    args = parser.parse_args()
+    wanted = list(_wanted(args))
+    if not any(numbers for _, numbers in wanted):
+        parser.error("no trials: every number is 0")
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # and clean up
     with tempfile.TemporaryDirectory(prefix="g5-crash-", dir=args.work) as work:
         folder = Path(work)
@@ -28,7 +36,7 @@ def main() -> int:
                 print(f"  {scene.name}: {scene.seconds:.1f} s, {len(scene.calls)} calls, "
                       f"{scene.growth:,} bytes undisturbed")  # fmt: skip
             failed = [_kind(kind, list(numbers), args.seed, made, folder)
-                      for kind, numbers in _wanted(args)]  # fmt: skip
+                      for kind, numbers in wanted]  # fmt: skip
     return 1 if any(failed) else 0
 
 
@@ -61,8 +69,7 @@ def _kind(kind: str, numbers: list[int], seed: int, made: list[Scene], folder: P
 
 def _wanted(args: argparse.Namespace) -> Iterator[tuple[str, range]]:
     if args.only:
-        kind, _, number = args.only.partition(":")
-        yield kind, range(int(number), int(number) + 1)
+        yield args.only
         return
     for kind, count in {
         "kill": args.kills,
@@ -73,18 +80,27 @@ def _wanted(args: argparse.Namespace) -> Iterator[tuple[str, range]]:
         yield kind, range(count)
 
 
+def _trial(text: str) -> tuple[str, range]:
+    """``KIND:N``, the way a failure names its trial."""
+    kind, _, number = text.partition(":")
+    if kind not in TRIALS or not (number.isascii() and number.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected KIND:N, as in kill:3")
+    return kind, range(int(number), int(number) + 1)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    parser.add_argument("--kills", type=int, default=15, metavar="N")
-    parser.add_argument("--disk-full", type=int, default=4, metavar="N")
-    parser.add_argument("--failing-fs", type=int, default=4, metavar="N")
-    parser.add_argument("--double-start", type=int, default=4, metavar="N")
+    parser.add_argument("--kills", type=_TRIALS, default=15, metavar="N")
+    parser.add_argument("--disk-full", type=_TRIALS, default=4, metavar="N")
+    parser.add_argument("--failing-fs", type=_TRIALS, default=4, metavar="N")
+    parser.add_argument("--double-start", type=_TRIALS, default=4, metavar="N")
     parser.add_argument("--seed", type=int, default=1, help="of the moments and places")
-    parser.add_argument("--only", metavar="KIND:N",
+    parser.add_argument("--only", type=_trial, metavar="KIND:N",
                         help=f"one trial again; kinds: {', '.join(TRIALS)}")  # fmt: skip
     parser.add_argument("--scene", action="append", choices=NAMES,
                         help="only trials that begin so, repeatable (default: all)")  # fmt: skip
-    parser.add_argument("--work", type=Path, help="where the roots are made (default: /tmp)")
+    parser.add_argument("--work", type=existing_folder,
+                        help="where the roots are made (default: /tmp)")  # fmt: skip
     return parser
 
 

@@ -10,6 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from pipeline.cli.options import day, number, whole
+from pipeline.simulator.spec import MAX_STOCKS
+from tests.arguments import folder
 from tests.replay.mornings import SOURCES, Exchange, replay
 from tests.replay.verdict import judge
 
@@ -42,20 +45,20 @@ def _tell(line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.replay", description=__doc__)
-    parser.add_argument("--mornings", type=int, default=120, metavar="N")
+    parser.add_argument("--mornings", type=whole(1, 10_000), default=120, metavar="N")
     # A week before a quarter ends, so that even a few mornings go over its end.
-    parser.add_argument("--first", type=dt.date.fromisoformat, default=dt.date(2024, 3, 26),
+    parser.add_argument("--first", type=day, default=dt.date(2024, 3, 26),
                         metavar="DAY", help="the first morning (default %(default)s)")  # fmt: skip
-    parser.add_argument("--stocks", type=int, default=8)
-    parser.add_argument("--history-days", type=int, default=150,
+    parser.add_argument("--stocks", type=whole(4, MAX_STOCKS), default=8)
+    parser.add_argument("--history-days", type=whole(1, 10_000), default=150,
                         help="of the market before the first morning")  # fmt: skip
-    parser.add_argument("--corrections", type=float, default=0.01, metavar="RATE",
+    parser.add_argument("--corrections", type=number(0, 1), default=0.01, metavar="RATE",
                         help="share of records the vendor corrects later; 0: both must be the "
                         "same in every bit")  # fmt: skip
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--all-sources", action="store_true", help="not only the few that make "
                         "a build quick")  # fmt: skip
-    parser.add_argument("--work", type=Path, help="where the roots are made (default: /tmp)")
+    parser.add_argument("--work", type=folder, help="where the roots are made (default: /tmp)")
     return parser
 
 
