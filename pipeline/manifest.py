@@ -65,13 +65,14 @@ class Column:
         name: column name, without ``:`` and ``;``.
         dtype: one of ``DTYPES``; for a foreign file also the Arrow name of an unknown type.
         nullable: whether the column may hold nulls.
-        role: key, feature or label; a label is never an input.
+        role: key, feature or label, as ``Role``; a label is never an input. Of a column found in
+            a file also whatever stands there.
     """
 
     name: str
     dtype: str
     nullable: bool = True
-    role: Role = "feature"
+    role: str = "feature"
 
 
 @dataclass(frozen=True)
@@ -216,9 +217,19 @@ def labels_among(columns: Iterable[Column]) -> tuple[str, ...]:
 
 
 def columns_of(schema: pa.Schema) -> tuple[Column, ...]:
-    """The columns of a file; a field without role metadata has the role its name suggests."""
+    """The columns of a file.
+
+    Of one that states no role at all, another program wrote it, each column has the role its name
+    suggests. Otherwise a column has the role that is stated, also one nobody knows, or ``none``.
+    """
+    stated = any(ROLE_ENTRY in (field.metadata or {}) for field in schema)
     return tuple(
-        Column(field.name, dtype_name(field.type), bool(field.nullable), _role_of(field))
+        Column(
+            field.name,
+            dtype_name(field.type),
+            bool(field.nullable),
+            _stated_role(field) if stated else _default_role(field.name),
+        )
         for field in schema
     )
 
@@ -376,13 +387,9 @@ def _out_of_place(wanted: Sequence[str], found: Sequence[str]) -> tuple[str, ...
     return tuple(name for name, expected in zip(common, wanted, strict=True) if name != expected)
 
 
-def _role_of(field: pa.Field[Any]) -> Role:
-    stated = (field.metadata or {}).get(ROLE_ENTRY)
-    if stated == b"key":
-        return "key"
-    if stated == b"label":
-        return "label"
-    return "feature" if stated is not None else _default_role(field.name)
+def _stated_role(field: pa.Field[Any]) -> str:
+    stated: bytes | None = (field.metadata or {}).get(ROLE_ENTRY)
+    return "none" if stated is None else stated.decode(errors="replace")
 
 
 def _default_role(name: str) -> Role:

@@ -105,6 +105,17 @@ def test_a_field_without_a_role_has_the_one_its_name_suggests():
     assert [c.role for c in m.columns_of(schema)] == ["key", "key", "feature"]
 
 
+def test_a_file_that_states_roles_states_them_all():
+    """One that is missing, or that nobody knows, is not taken for a feature."""
+    schema = m.arrow_schema(COLUMNS, "1.0.0")
+    stripped = schema.set(2, schema.field(2).remove_metadata())
+    odd = schema.set(2, schema.field(2).with_metadata({"role": "target"}))
+    for changed, role in ((stripped, "none"), (odd, "target")):
+        seen = m.check(m.columns_of(changed), MANIFEST)
+        name = schema.field(2).name
+        assert seen.lines() == (f"column {name!r}: expected role feature, found {role}",)
+
+
 def test_a_label_says_so_in_the_file():
     """The role survives in the field metadata; it cannot be mistaken for a feature."""
     schema = m.arrow_schema([*COLUMNS, m.Column("ret_next_5d", "Float32", role="label")], "1.0.0")

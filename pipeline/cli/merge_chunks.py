@@ -62,6 +62,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="read every file whole; refuse warnings, gaps and anything else found",
     )  # fmt: skip
     parser.add_argument(
+        "--anew", action="store_true",
+        help="merge also when nothing changed, because the dataset is damaged",
+    )  # fmt: skip
+    parser.add_argument(
         "--view", action="store_true",
         help="also publish ml_dataset_latest_view: links to the chunks under one footer",
     )  # fmt: skip
@@ -84,7 +88,10 @@ def run(args: argparse.Namespace) -> int:
     planning.check_output(root)
     chosen = _chosen(store, args)
     planning.hold_output(root)
-    dataset = DatasetStore(root).merge(store, chosen)
+    if not args.filter_by_year:
+        for line in gaps(chosen):
+            _warn(line)
+    dataset = DatasetStore(root).merge(store, chosen, anew=args.anew)
     facts = dataset.metadata
     print(f"dataset  {dataset.path}")
     print(f"latest   {root / 'ml_dataset_latest_full.parquet'}")

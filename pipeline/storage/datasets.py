@@ -28,7 +28,7 @@ from pipeline.storage.atomic import (
     write_bytes,
 )
 from pipeline.storage.chunks import ChunkStore, Clock, utc_now
-from pipeline.storage.generations import KEPT, new_path, outdated
+from pipeline.storage.generations import KEPT, bereft, new_path, outdated
 from pipeline.storage.joining import Progress, copy_row_groups, unseen
 from pipeline.storage.merged import (
     Source,
@@ -41,6 +41,7 @@ from pipeline.storage.place import read_bytes, relative
 from pipeline.storage.thrift import ThriftError
 
 _ENDING = "full.parquet"
+_BESIDE = "full_metadata.json"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class DatasetStore:
         chunk_ids: Sequence[str],
         keep: int = KEPT,
         progress: Progress = unseen,
+        *,
+        anew: bool = False,
     ) -> Dataset:
         """Merge chunks and publish the result as the latest dataset.
 
@@ -78,6 +81,7 @@ class DatasetStore:
             chunk_ids: any order; merged in order of time.
             keep: how many datasets remain, the new one included.
             progress: called with bytes of chunks copied and to be copied.
+            anew: write also when nothing changed, because the dataset is damaged.
 
         Raises:
             MissingData: no chunk, one that is not complete, or no rows at all.
@@ -86,7 +90,8 @@ class DatasetStore:
                 rebuilt meanwhile, or the file system refused.
         """
         sources = gather(chunks, chunk_ids)
-        dataset = self._already_merged(sources) or self._write(chunks, sources, progress)
+        there = None if anew else self._already_merged(sources)
+        dataset = there or self._write(chunks, sources, progress)
         self._publish(dataset)
         self.prune(keep)
         return dataset
@@ -166,7 +171,8 @@ class DatasetStore:
     def prune(self, keep: int = KEPT) -> list[Path]:
         """Remove all but the newest ``keep`` datasets; the published one always stays.
 
-        A file without metadata of its own is no dataset and does not count.
+        A file without metadata of its own is no dataset and does not count. Metadata whose file
+        was deleted by hand go too.
 
         Raises:
             StorageError: the file system refused.
@@ -174,7 +180,11 @@ class DatasetStore:
         removed = outdated(self.folder, _ENDING, keep, self.latest_path, self._clock, _has_metadata)
         for path in removed:
             _remove(path)
-        return removed
+        alone = bereft(self.folder, _ENDING, _BESIDE, self.latest_path, self._clock, _has_metadata)
+        for path in alone:
+            with os_errors(path, "cannot be deleted"):
+                remove_file(path)
+        return removed + alone
 
     def _write(self, chunks: ChunkStore, sources: Sequence[Source], progress: Progress) -> Dataset:
         """Write the file and its metadata, not yet under the latest names."""

@@ -83,6 +83,50 @@ def outdated(
         ]
 
 
+def bereft(
+    folder: Path,
+    ending: str,
+    beside: str,
+    latest: Path,
+    clock: Clock,
+    is_whole: Callable[[Path], bool],
+) -> list[Path]:
+    """Documents whose thing was deleted by hand, once a whole one is newer.
+
+    Nobody deletes them otherwise: who looks for what is superfluous goes by the things. That of
+    the name that ``latest`` shows stays, for whoever puts the thing back.
+
+    Args:
+        ending: of the things.
+        beside: of their documents, which are named alike up to there.
+        is_whole: as for :func:`outdated`.
+
+    Raises:
+        StorageError: the folder, or what is in it, cannot be read.
+    """
+    with os_errors(folder, "cannot be read"):
+        # The documents first: a thing that comes meanwhile has none among them.
+        documents = _present(folder, beside)
+        things = _present(folder, ending)
+        kept = {path.name for _, path in things}
+        if all(_renamed(path, beside, ending) in kept for _, path in documents):
+            return []  # as nearly always: nothing is read
+        newest = next((moment for moment, path in reversed(things) if is_whole(path)), None)
+        kept.add((pointed_at(latest) or "").rpartition("/")[2])
+        return [
+            path
+            for moment, path in documents
+            if newest is not None
+            and moment < newest
+            and _renamed(path, beside, ending) not in kept
+            and _abandoned(path, clock)
+        ]
+
+
+def _renamed(path: Path, ending: str, other: str) -> str:
+    return path.name.removesuffix(ending) + other
+
+
 def _present(folder: Path, ending: str) -> list[tuple[dt.datetime, Path]]:
     """All of this ending by the time in their names.
 

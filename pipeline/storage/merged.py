@@ -168,7 +168,8 @@ def dataset_hash(parquet: Path, sources: Iterable[Source]) -> str:
 
     sha256 over the sha256 of every chunk file, 32 bytes each in order of time, and the footer of
     the merged file, which says where their bytes lie in it. So it is the same whenever and
-    wherever the same chunks are merged, and another one as soon as a value differs.
+    wherever the same chunks are merged, and another one as soon as a value of a chunk is built
+    differently. A byte that changes on the disk later shows in the checksum of its page.
 
     Raises:
         ThriftError: the file has no footer.

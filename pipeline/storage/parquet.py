@@ -235,13 +235,15 @@ def read_metadata(path: Path) -> pq.FileMetaData:
 
 
 def parquet_file(path: Path) -> pq.ParquetFile:
-    """A Parquet file, open for reading, to be closed; of an object store, ranges that are read
-    together are asked for together.
+    """A Parquet file, open for reading, to be closed. Pages are held against their checksums; of an
+    object store, ranges that are read together are asked for together.
 
     Raises:
         OSError, pyarrow.ArrowException: it cannot be read, or is no Parquet file.
     """
-    return pq.ParquetFile(seekable(path), pre_buffer=is_remote(path))
+    return pq.ParquetFile(
+        seekable(path), pre_buffer=is_remote(path), page_checksum_verification=True
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -268,6 +270,7 @@ def _options(schema: pa.Schema, layout: Layout) -> dict[str, Any]:
         "use_dictionary": repeating,
         "write_statistics": list(KEYS),
         "write_page_index": True,
+        "write_page_checksum": True,
     }
 
 

@@ -25,8 +25,8 @@ from pipeline.market.periods import Period
 from pipeline.storage.labels import LabelStore
 from pipeline.storage.parquet import CODE, DATE, parquet_file, reading
 
-_DAMAGED = "merge again: g5 merge-chunks"
-_DAMAGED_LABELS = "delete labels/ and run BuildLabels"
+_DAMAGED = "merge again: g5 merge-chunks --anew"
+_DAMAGED_LABELS = "delete this file and run BuildLabels"
 _NO_LABELS = "run BuildLabels"
 
 

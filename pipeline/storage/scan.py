@@ -25,7 +25,9 @@ from pipeline.storage.parquet import CODE, DATE, parquet_file, reading
 SAMPLED = 1024  # rows of a row group that a distribution is made of
 _BATCH_BYTES = 64 << 20  # of decoded values in memory at a time
 
-_HINT = "merge again: g5 merge-chunks"
+_HINT = (
+    "merge again: g5 merge-chunks --anew; is it damaged then, see g5 check-chunks --verify-sha256"
+)
 _EPOCH = dt.date(1970, 1, 1)
 
 Key = tuple[dt.date, str]

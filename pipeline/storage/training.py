@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import MissingData, PipelineError, StorageError
+from pipeline.errors import DamagedFile, MissingData, PipelineError, StorageError
 from pipeline.manifest import KEYS, stamped
 from pipeline.storage import documents
 from pipeline.storage.atomic import current, renewing
@@ -28,6 +28,7 @@ from pipeline.storage.parquet import (
     RowGroupWriter,
     file_sha256,
     layout_of,
+    parquet_file,
     reading,
     row_groups,
 )
@@ -108,7 +109,11 @@ class _Months:
         for part in labels["parts"]:
             path = store.part_file(part["chunk_id"])
             with reading(path, _REMAKE):
-                file = files.enter_context(pq.ParquetFile(path))
+                if file_sha256(path) != part["parquet_sha256"]:
+                    raise DamagedFile(
+                        f"label file {path}: is not the one recorded, its sha256 differs", _REMAKE
+                    )
+                file = files.enter_context(parquet_file(path))
                 for group in range(file.num_row_groups):
                     first = file.metadata.row_group(group).column(0).statistics.min
                     self._places[first.replace(day=1)] = path, file, group

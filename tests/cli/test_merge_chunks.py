@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import cli
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.views import ViewStore
 from pipeline.tasks import logs, planning
@@ -106,6 +107,41 @@ def test_some_years_of_it(folder: Folder) -> None:
     """The stopgap people know: only the years that agree."""
     folder.add_other("2021Q1")
     assert merged(folder, "--filter-by-year", "2020") == (["2020Q3", "2020Q4"], "")
+
+
+def test_a_damaged_dataset_is_made_anew_on_request(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One byte of a value has changed: nothing but the checksum of its page tells. The footer and
+    all documents are those of a sound dataset, so a plain merge has nothing to do."""
+    merged(folder)
+    latest = DatasetStore(folder.root).latest()
+    assert latest is not None
+    sound = pq.read_table(latest.path)
+    group = pq.read_metadata(latest.path).row_group(0)
+    place = group.column(2).data_page_offset + group.column(2).total_compressed_size - 1
+    content = bytearray(latest.path.read_bytes())
+    content[place] ^= 1
+    latest.path.unlink()
+    latest.path.write_bytes(content)
+    check = ["check-dataset", "--output", str(folder.root)]
+    assert cli.main(check) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "CRC" in line
+    assert "merge again: g5 merge-chunks --anew" in line
+    merged(folder)
+    assert cli.main(check) == 2
+    merged(folder, "--anew")
+    assert cli.main(check) != 2
+    assert pq.read_table(folder.root / "ml_dataset_latest_full.parquet").equals(sound)
+
+
+def test_a_hole_between_the_chunks_is_told(folder: Folder) -> None:
+    (folder.root / "chunks" / "2020Q4").rename(folder.root / "elsewhere")
+    assert merged(folder) == (
+        ["2020Q3", "2021Q1"],
+        "g5 merge-chunks: warning: nothing between 2020Q3 and 2021Q1\n",
+    )
 
 
 def test_a_view_beside_it(folder: Folder) -> None:

@@ -202,6 +202,17 @@ def test_the_dataset_with_labels_on_request(built: Home, tmp_path: Path) -> None
     rewrite(home.root / VIEW, b"damaged")
     assert home.run("BuildLabels", "--joined-view").code == 0
     assert pq.read_table(home.root / VIEW).equals(joined)
+    part = home.root / "labels" / "2024Q1.parquet"
+    content = part.read_bytes()
+    rewrite(part, content[:200] + bytes([content[200] ^ 1]) + content[201:])
+    (home.root / VIEW).unlink()
+    ended = home.run("BuildLabels", "--joined-view")
+    assert ended.code == 30
+    assert any(f"label file {part}: is not the one recorded" in line for line in ended.told)
+    part.unlink()  # as the message says
+    assert home.run("BuildLabels", "--joined-view").code == 0
+    assert part.read_bytes() == content
+    assert pq.read_table(home.root / VIEW).equals(joined)
 
 
 @pytest.mark.parametrize("role", [b"label", b"feature"])
