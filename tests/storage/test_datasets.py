@@ -216,6 +216,23 @@ def test_what_killed_merges_left_does_not_count(tmp_path, chunks, beside):
     assert len(list(store.folder.iterdir())) == 6
 
 
+def test_the_metadata_of_a_dataset_deleted_by_hand_go(store, chunks):
+    """Once a whole dataset is newer; not those of the published name."""
+    first, second = (store.merge(chunks, [chunk]) for chunk in ["2020Q1", "2020Q2"])
+    second.path.unlink()
+    assert store.prune() == []
+    first.path.unlink()
+    later = lay(store, "20240604T080000Z")
+    assert store.prune() == [metadata_path(first.path)]
+    assert sorted(store.folder.iterdir()) == sorted(
+        [metadata_path(second.path), later, metadata_path(later)]
+    )
+    third = store.merge(chunks, chunks.ids())
+    assert sorted(store.folder.glob("*.json")) == sorted(
+        [metadata_path(later), metadata_path(third.path)]
+    )
+
+
 def test_metadata_that_cannot_be_read_are_not_taken_for_none(store, chunks, monkeypatch):
     """Nothing is removed while the disk does not answer."""
     for chunk_id in ["2020Q1", "2020Q2"] * 2:

@@ -531,3 +531,15 @@ def test_an_object_that_cannot_be_read_is_not_one_that_vanished(
         refuse(root, "b.json", error, monkeypatch)
         with pytest.raises(OSError, match=r"^b\.json: \S"):
             place.contents_of(paths)
+
+
+def test_metadata_alone_stay_for_a_day(root: Path) -> None:
+    """Another host may be about to send the dataset again."""
+    store, now = ChunkStore(root), dt.datetime.now(dt.UTC)
+    build_chunk(store, "2020Q1")
+    left = root / "datasets" / "ml_dataset_20200106_20200106_20240603T080000Z_full_metadata.json"
+    atomic.write_bytes(left, b"{}")
+    DatasetStore(root, lambda: now).merge(store, ["2020Q1"])
+    assert DatasetStore(root, lambda: now + dt.timedelta(hours=23)).prune() == []
+    assert DatasetStore(root, lambda: now + dt.timedelta(hours=25)).prune() == [left]
+    assert not left.exists()
