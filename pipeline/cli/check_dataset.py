@@ -18,7 +18,8 @@ from pipeline.storage import documents
 from pipeline.storage.place import is_remote, place_of
 from pipeline.tasks import config, quality
 from pipeline.tasks.config import Settings
-from pipeline.tasks.quality import Report, Target
+from pipeline.tasks.quality import Report
+from pipeline.tasks.quality_target import Target, target
 
 _NAMED = 20  # findings of one check that are printed; the report has all
 
@@ -62,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
     """
     with options.checking():
         settings = options.settings_of(args)
-        target = quality.target(settings, args.dataset)
-        path = _report_path(args.report, settings, target)
-        report = quality.examine(settings, target, args.columns)
+        dataset = target(settings, args.dataset)
+        path = _report_path(args.report, settings, dataset)
+        report = quality.examine(settings, dataset, args.columns)
         document = report.to_json(config.stamp())
         if path is not None:
             documents.write_document(path, "dataset_quality", document)

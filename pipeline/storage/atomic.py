@@ -126,6 +126,19 @@ def current(path: Path) -> Path:
     return path.with_name(target) if target else path
 
 
+def shown_bytes(path: Path) -> int | None:
+    """Size of what is to be read under a name; None where nothing is.
+
+    Raises:
+        StorageError: it cannot be reached.
+    """
+    with os_errors(path, "cannot be read"):
+        try:
+            return current(path).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
 def unreachable(error: BaseException) -> StorageError | None:
     """What an object store's library raised where no path was at hand, as a readable error; None
     for anything else."""

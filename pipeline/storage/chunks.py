@@ -37,6 +37,7 @@ from pipeline.storage.atomic import (
     remove_file,
     renewing,
     require_ours,
+    shown_bytes,
 )
 from pipeline.storage.content import ChunkWriter
 from pipeline.storage.copies import local_copy
@@ -174,12 +175,7 @@ class ChunkStore:
         Raises:
             StorageError: it cannot be reached.
         """
-        path = self.parquet_path(chunk_id)
-        with os_errors(path, "cannot be read"):
-            try:
-                return current(path).stat().st_size
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+        return shown_bytes(self.parquet_path(chunk_id))
 
     def request_rebuild(self, chunk_ids: Iterable[str], reason: str) -> dict[str, str]:
         """Ask durably that chunks be built once more, whether they are complete or not.

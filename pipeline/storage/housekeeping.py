@@ -43,7 +43,6 @@ _KEY = re.compile(
 )
 # Something follows the range: an as-of day or a tag.
 _PINNED = re.compile(r".+_raw_\d{4}-\d\d-\d\d_\d{4}-\d\d-\d\d_.+")
-_JST = dt.timezone(dt.timedelta(hours=9))
 _GRACE = dt.timedelta(days=1)  # more than a host takes from a part to the snapshot that lists it
 
 
@@ -80,8 +79,7 @@ def snapshots(cache: Path) -> list[Mapping[str, Any]]:
     Raises:
         StorageError: one cannot be read.
     """
-    found = [_documents(_snapshot_files(cache / source)).values() for source in sources(cache)]
-    return [document for of_source in found for document in of_source if document is not None]
+    return [document for document in _all(cache).values() if document is not None]
 
 
 def damaged(cache: Path) -> list[Path]:
@@ -90,9 +88,11 @@ def damaged(cache: Path) -> list[Path]:
     Raises:
         StorageError: one cannot be read.
     """
-    found = [_documents(_snapshot_files(cache / source)).items() for source in sources(cache)]
-    return [path for of_source in found for path, document in of_source
-            if document is None and _PINNED.fullmatch(path.stem)]  # fmt: skip
+    return [
+        path
+        for path, document in _all(cache).items()
+        if document is None and _PINNED.fullmatch(path.stem)
+    ]
 
 
 def find(cache: Path, key: str) -> Mapping[str, Any]:
@@ -221,7 +221,8 @@ def _limit(folder: Path, cutoff: str) -> str:
     """
     if not is_remote(folder):
         return cutoff
-    return min(cutoff, (_now() - _GRACE).astimezone(_JST).isoformat(timespec="seconds"))
+    zone = dt.datetime.fromisoformat(cutoff).tzinfo
+    return min(cutoff, (_now() - _GRACE).astimezone(zone).isoformat(timespec="seconds"))
 
 
 def _now() -> dt.datetime:
@@ -351,6 +352,18 @@ def _old(folder: Path, paths: Sequence[Path], limit: str) -> set[Path]:
 
 def _last_heard(part: Part) -> str:
     return max((max(day.arrived, day.checked) for day in part.days), default=part.fetched_at)
+
+
+def _all(cache: Path) -> dict[Path, Mapping[str, Any] | None]:
+    """Every snapshot, by source and key; None for a damaged one.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    found: dict[Path, Mapping[str, Any] | None] = {}
+    for source in sources(cache):
+        found |= _documents(_snapshot_files(cache / source))
+    return found
 
 
 def _snapshot_files(folder: Path) -> dict[Path, bytes]:

@@ -20,7 +20,14 @@ import pyarrow.parquet as pq
 from pipeline.errors import DamagedFile, MissingData
 from pipeline.manifest import columns_of
 from pipeline.storage import documents
-from pipeline.storage.atomic import current, is_content, os_errors, remove_file, renewing
+from pipeline.storage.atomic import (
+    current,
+    is_content,
+    os_errors,
+    remove_file,
+    renewing,
+    shown_bytes,
+)
 from pipeline.storage.copies import local_copy
 from pipeline.storage.parquet import Layout, RowGroupWriter, file_sha256, reading
 from pipeline.storage.place import sizes_in
@@ -128,12 +135,7 @@ class LabelStore:
         Raises:
             StorageError: it cannot be reached.
         """
-        path = self.part_path(chunk_id)
-        with os_errors(path, "cannot be read"):
-            try:
-                return current(path).stat().st_size
-            except FileNotFoundError:
-                return None
+        return shown_bytes(self.part_path(chunk_id))
 
     def earlier(
         self, chunk_id: str, rebuild: str | None, origin: str, definition_hash: str

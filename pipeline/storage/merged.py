@@ -146,11 +146,8 @@ def summary_of(chunks: ChunkStore, sources: Iterable[Source]) -> Summary:
     """
     summary = Summary()
     sources = list(sources)
-    for source, metadata in zip(
-        sources,
-        at_once(chunks.folder, chunks.metadata, [source.chunk_id for source in sources]),
-        strict=True,
-    ):
+    found = at_once(chunks.folder, chunks.metadata, (source.chunk_id for source in sources))
+    for source, metadata in zip(sources, found, strict=True):
         summary.add(source, metadata)
     return summary
 

@@ -63,25 +63,20 @@ def committed(
 
 def failed_by(status: Mapping[str, Any], error: Exception, now: str) -> dict[str, Any]:
     """The status of a build that an error ended."""
+    told = error if isinstance(error, PipelineError) else PipelineError(str(error))
     state = "failed_schema_mismatch" if isinstance(error, SchemaMismatch) else "failed"
-    note = {
-        "type": type(error).__name__,
-        "message": (error.message if isinstance(error, PipelineError) else str(error))[
-            :_ERROR_CHARACTERS
-        ],
-        "hint": error.hint if isinstance(error, PipelineError) else "",
-    }
+    note = _note(type(error), told.message, told.hint)
     return {**status, "state": state, "finished_at": now, "error": note}
 
 
 def refused(status: Mapping[str, Any], message: str) -> dict[str, Any]:
     """The status of a complete chunk that the gate does not let through."""
-    note = {
-        "type": SchemaMismatch.__name__,
-        "message": message[:_ERROR_CHARACTERS],
-        "hint": "the next run builds this chunk again",
-    }
+    note = _note(SchemaMismatch, message, "the next run builds this chunk again")
     return {**status, "state": "failed_schema_mismatch", "error": note}
+
+
+def _note(kind: type[Exception], message: str, hint: str) -> dict[str, str]:
+    return {"type": kind.__name__, "message": message[:_ERROR_CHARACTERS], "hint": hint}
 
 
 def covered_range(status: Mapping[str, Any]) -> tuple[dt.date, dt.date]:

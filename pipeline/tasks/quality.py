@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import DamagedFile, MissingData, PipelineError, StorageError, UsageError
+from pipeline.errors import DamagedFile, PipelineError, StorageError, UsageError
 from pipeline.features import catalog
 from pipeline.manifest import KEYS, Column, check, labels_among, schema_hash
 from pipeline.market import drift, quality
@@ -33,51 +33,21 @@ from pipeline.market.quality import Finding
 from pipeline.market.sessions import TradingCalendar
 from pipeline.market.universe import members_by_session
 from pipeline.storage import documents
-from pipeline.storage.atomic import os_errors, pointed_at
-from pipeline.storage.datasets import DatasetStore, metadata_path
+from pipeline.storage.atomic import os_errors
+from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.merged import Source, dataset_hash
 from pipeline.storage.parts import select
-from pipeline.storage.place import is_remote, read_bytes
+from pipeline.storage.place import read_bytes
 from pipeline.storage.scan import DatasetFile, Extent, Keys
 from pipeline.storage.snapshots import SnapshotStore
 from pipeline.storage.thrift import ThriftError
 from pipeline.tasks import config, label_state, planning
 from pipeline.tasks.config import Settings
+from pipeline.tasks.quality_target import GIVE, MERGE, Target, require_file
 
 _LISTED, _MASTER_COLUMNS = "listed", ("Date", "Code", "Mkt", "S33")
-_MERGE = "merge again: g5 merge-chunks"
-_GIVE = "give the file of a merged dataset, or leave --dataset out: the published one"
 _NONSENSE = (UnicodeDecodeError, OverflowError, IndexError)
 _RATE = 1e-6  # by which a null rate may differ from the one in the metadata
-
-
-@dataclass(frozen=True)
-class Target:
-    """A dataset to be looked at.
-
-    Attributes:
-        name: what was given, or the latest name.
-        path: the file that stands under it.
-        published: whether it is the one that the output root publishes.
-    """
-
-    name: Path
-    path: Path
-    published: bool
-
-    @property
-    def is_copy(self) -> bool:
-        """Whether it is a file of its own under the latest name, where a link should be."""
-        return self.path.name == self._beside.latest_path.name
-
-    @property
-    def metadata(self) -> Path:
-        """What is said about it."""
-        return self._beside.latest_metadata_path if self.is_copy else metadata_path(self.path)
-
-    @property
-    def _beside(self) -> DatasetStore:
-        return DatasetStore(self.path.parent)
 
 
 @dataclass
@@ -126,25 +96,6 @@ class Report:
         }
 
 
-def target(settings: Settings, dataset: Path | None) -> Target:
-    """The file that a name stands for, which need not be there.
-
-    Args:
-        dataset: what was given; None: the published one.
-
-    Raises:
-        StorageError: a latest name cannot be read.
-    """
-    store = DatasetStore(settings.data_output_dir)
-    latest = _behind(store.latest_path)
-    if dataset is None:
-        return Target(store.latest_path, latest, True)
-    path = _behind(dataset)
-    if _same(path, latest):
-        return Target(dataset, latest, True)
-    return Target(dataset, path, False)
-
-
 def examine(settings: Settings, target: Target, wanted: Sequence[str]) -> Report:
     """Look at a dataset.
 
@@ -163,7 +114,7 @@ def examine(settings: Settings, target: Target, wanted: Sequence[str]) -> Report
     report = Report(target.path)
     try:
         with _reading(target, report):
-            _require_file(target)
+            require_file(target)
         _look(settings, target, wanted, report)
     except StorageError:
         if report.cut_short is None:
@@ -207,55 +158,13 @@ def _reading(target: Target, report: Report) -> Iterator[None]:
             yield
         except _NONSENSE as error:
             raise DamagedFile(
-                f"Parquet file {target.path}: cannot be read: {error}", f"{_MERGE} --anew"
+                f"Parquet file {target.path}: cannot be read: {error}", f"{MERGE} --anew"
             ) from error
     except StorageError as error:
-        told = error if target.published else StorageError(error.message, _GIVE)
+        told = error if target.published else StorageError(error.message, GIVE)
         report.findings.append(Finding("file", target.path.name, told.message))
         report.cut_short = told
         raise told from error
-
-
-def _behind(path: Path) -> Path:
-    """The file that a latest name points at; anything else, such as a copy under it, is itself."""
-    if path.name != DatasetStore(path.parent).latest_path.name:
-        return path
-    with os_errors(path, "cannot be read"):
-        shown = pointed_at(path)
-    return path.parent / shown if shown else path
-
-
-def _same(path: Path, other: Path) -> bool:
-    """Whether two names are of one file, such as by a link of somebody's own."""
-    if path == other or is_remote(path) or is_remote(other):
-        return path == other
-    try:
-        return path.samefile(other)
-    except OSError:
-        return False
-
-
-def _require_file(target: Target) -> None:
-    """See that there is a file to be read.
-
-    Raises:
-        MissingData: nothing was published.
-        UsageError: what was given is none.
-        StorageError: a latest name points at nothing.
-    """
-    name, path = target.name, target.path
-    with os_errors(path, "cannot be read"):
-        if path.is_file():
-            return
-        there = path.exists()
-    if name != path:
-        what = "is no file" if there else "is gone"
-        raise StorageError(f"{name}: points at {path}, which {what}", _MERGE)
-    if target.published and not there:
-        raise MissingData(
-            f"{path}: there is no dataset", "run g5 run production, or give one with --dataset"
-        )
-    raise UsageError(f"dataset {path}: {'is no file' if there else 'does not exist'}", _GIVE)
 
 
 def _metadata(settings: Settings, target: Target, report: Report) -> Mapping[str, Any] | None:
@@ -282,11 +191,11 @@ def _published_metadata(settings: Settings, target: Target) -> Iterator[Finding]
         try:
             shown = read_bytes(latest)
         except FileNotFoundError:
-            yield Finding("metadata", latest.name, f"does not exist ({_MERGE})")
+            yield Finding("metadata", latest.name, f"does not exist ({MERGE})")
             return
     if shown != beside:
         yield Finding(
-            "metadata", latest.name, f"other than {target.metadata.name} beside the file ({_MERGE})"
+            "metadata", latest.name, f"other than {target.metadata.name} beside the file ({MERGE})"
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from types import ModuleType
 
 import labels
 import merge
 import pytest
+
+from tests.arguments import require_refused
 
 
 @pytest.mark.parametrize(
@@ -31,8 +32,4 @@ def test_what_cannot_be_run_is_refused_at_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Exit code 2 and the reason, before anything is prepared."""
-    monkeypatch.setattr(sys, "argv", ["program", *words.split()])
-    with pytest.raises(SystemExit) as ended:
-        benchmark.main()
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err.splitlines()[-1]
+    require_refused(benchmark.main, words, said, monkeypatch, capsys)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
+from tests.arguments import require_refused
 from tests.crash.__main__ import main
 
 
@@ -27,8 +26,4 @@ def test_what_cannot_be_run_is_refused_at_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Exit code 2 and the reason, before anything is prepared."""
-    monkeypatch.setattr(sys, "argv", ["program", *words.split()])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err.splitlines()[-1]
+    require_refused(main, words, said, monkeypatch, capsys)
