@@ -7,21 +7,57 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Literal
 
 from pipeline.errors import PipelineError
+
+#: What an answer 401 or 403 is about: the key; the plan, which lacks the endpoint; the account,
+#: which has no plan; the path, which is not there; or the server's words do not say.
+Refusal = Literal["key", "plan", "account", "path", "unclear"]
+
+# Parts of the messages users of the API have seen; the rest of their texts, and whether they stay,
+# is unknown. What is in none of them is unclear, and never taken for one of the others.
+_SAID: tuple[tuple[str, Refusal], ...] = (
+    ("not available on your subscription", "plan"),
+    ("no active subscription", "account"),
+    ("endpoint does not exist", "path"),
+    ("api key", "key"),
+    ("invalid or expired", "key"),
+)
+
+_SET_PLAN = "set plan (luigi.cfg, PLAN or --g5-plan) to auto, or to what the account subscribes to"
 
 #: What to do about an answer that no repetition will change.
 _HINTS = {
     400: "the date may lie outside the plan's window, see the server's words",
-    401: "check JQUANTS_API_KEY",
-    403: "check JQUANTS_API_KEY, and that --plan is what the account subscribes to",
     404: "check JQUANTS_API_BASE",
     410: "JQUANTS_API_BASE points at the closed v1 API",
 }
+_REFUSAL_HINTS: dict[Refusal, str] = {
+    "key": "check JQUANTS_API_KEY",
+    "plan": f"the account's plan does not have it: {_SET_PLAN}",
+    "account": "choose a plan for the account on the J-Quants dashboard; Free will do",
+    "path": "check JQUANTS_API_BASE",
+    "unclear": f"key, plan or path: check JQUANTS_API_KEY and JQUANTS_API_BASE; {_SET_PLAN}",
+}
 
 
-def hint_for(status: int) -> str:
-    """Advice for a refusal that is not retried; "" when there is none."""
+def refusal_of(status: int | None, message: str) -> Refusal:
+    """What an answer 401 or 403 is about, by its status and the server's words."""
+    if status == 401:
+        return "key"
+    words = message.casefold()
+    return next((kind for said, kind in _SAID if said in words), "unclear")
+
+
+def hint_for(status: int, message: str = "") -> str:
+    """Advice for a refusal that is not retried; "" when there is none.
+
+    Args:
+        message: the server's words, which tell the kinds of 403 apart.
+    """
+    if status in (401, 403):
+        return _REFUSAL_HINTS[refusal_of(status, message)]
     return _HINTS.get(status, "")
 
 

@@ -218,7 +218,7 @@ class ApiSession:
         if status >= 500:
             return Transient(said or "server fault", status)
         kind = BadResponse if status < 400 else ApiError
-        return kind(path, query, status=status, server_message=said, hint=hint_for(status))
+        return kind(path, query, status=status, server_message=said, hint=hint_for(status, said))
 
     def _check_origin(self, response: requests.Response) -> None:
         mark = response.headers.get(SIMULATOR_HEADER)
