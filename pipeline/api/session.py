@@ -41,6 +41,13 @@ _USER_AGENT = "g5-dataset-pipeline"
 _PIECE_BYTES = 1 << 18
 _ERROR_TEXT = 200  # characters of a server's message worth repeating
 
+_DECLARE: dict[Origin, str] = {
+    "api": "check JQUANTS_API_BASE, and that origin is not set to api (luigi.cfg, ORIGIN or "
+    "--g5-origin); synthetic data never pass for real",
+    "simulator": "if it is a proxy, tunnel or recorder of yours in front of the vendor, set origin "
+    "to api (luigi.cfg, ORIGIN or --g5-origin); else check JQUANTS_API_BASE",
+}
+
 _log = logging.getLogger(__name__)
 
 
@@ -226,7 +233,7 @@ class ApiSession:
             marked = "marked as synthetic" if mark else "without the simulator's mark"
             raise UsageError(
                 f"{self.base_url}: expected origin {self.origin}, got answers {marked}",
-                "check JQUANTS_API_BASE; synthetic data never pass for real",
+                _DECLARE[self.origin],
             )
 
     def _body(self, response: requests.Response) -> bytes:

@@ -7,7 +7,6 @@ import datetime as dt
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from pipeline.errors import PipelineError, UsageError
 from pipeline.storage.place import place_of
@@ -54,7 +53,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     settings = config.settings()
     if args.output is None:
         return settings
-    return replace(settings, data_output_dir=args.output)
+    return config.at_root(settings, args.output)
 
 
 def flags_of(args: argparse.Namespace) -> dict[str, str]:

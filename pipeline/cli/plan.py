@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.cli import options
 from pipeline.cli.text import count, duration, plural, size, table
 from pipeline.tasks import config, overview
+from pipeline.tasks.config import Settings
 from pipeline.tasks.overview import DUE, Plan
 from pipeline.tasks.sourcing import SourcePlan
 
@@ -73,6 +74,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "output": str(settings.data_output_dir),
         "origin": settings.origin,
         "plan": settings.plan,
+        "plan_from": settings.plan_from,
         "start": str(plan.start),
         "end": str(plan.end),
         "chunks": [
@@ -107,7 +109,8 @@ def lines(plan: Plan) -> Iterator[str]:
     settings = plan.settings
     yield (
         f"plan {plan.start} to {plan.end}, as of {config.now():%Y-%m-%d %H:%M} JST: "
-        f"plan {settings.plan}, origin {settings.origin}, {settings.data_output_dir}"
+        f"plan {settings.plan}{_assumed(settings)}, origin {settings.origin}, "
+        f"{settings.data_output_dir}"
     )
     yield ""
     rows = [["CHUNK", "ACTION", "FIRST", "LAST", "ROWS", "SIZE", "WHY"]]
@@ -131,6 +134,11 @@ def lines(plan: Plan) -> Iterator[str]:
         yield ""
     yield from (f"problem: {problem}" for problem in plan.problems)
     yield _closing(plan)
+
+
+def _assumed(settings: Settings) -> str:
+    known = settings.plan_from != "assumption" or settings.source_route == "files"
+    return "" if known else " (assumed: not found out yet)"
 
 
 def _source(source: SourcePlan) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pipeline.market.periods import periods_between
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.pidfile import PidFile
 from pipeline.tasks import (
+    account,
     background,
     config,
     daily,
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _merge_plan(args, settings) if args.profile == "merge" else _plan(args, settings)
     request = None if args.profile == "merge" else _request(args, settings)
+    account.keep(settings)  # if the request had to find the plan out, the run need not
     if args.background:
         return _in_background(args, settings, request)
     return _in_foreground(args, settings, request)
@@ -110,6 +112,7 @@ def _request(args: argparse.Namespace, settings: Settings) -> Request:
     start = args.start or request.start
     end: dt.date = args.end or request.end or config.now().date()
     if start is None and request.latest_only:
+        settings = account.settled(settings, noted=False)
         published = planning.last_published(settings, daily.calendar_of_today(settings))
         newest = daily.newest_chunk(min(published, end), request.chunk_months)
         start, end = newest.start, newest.end

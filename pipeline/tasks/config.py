@@ -16,7 +16,7 @@ import re
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +29,7 @@ from luigi.configuration import LuigiConfigParser, add_config_path, get_config
 
 from pipeline.api.plans import PLANS, Plan
 from pipeline.errors import UsageError
+from pipeline.storage.account import AccountBook, Known
 from pipeline.storage.place import place_of
 from pipeline.storage.policy import Mode, Way
 from pipeline.tasks import logs, runtime
@@ -41,6 +42,10 @@ JST = ZoneInfo("Asia/Tokyo")
 CACHE_MODES: tuple[Mode, ...] = get_args(Mode)
 SourceRoute: TypeAlias = Way | Literal["files"]
 ROUTES: tuple[SourceRoute, ...] = (*get_args(Way), "files")
+DeclaredOrigin: TypeAlias = Literal["auto", "api", "simulator"]
+ORIGINS: tuple[DeclaredOrigin, ...] = get_args(DeclaredOrigin)
+#: Where the plan comes from: the user, the account itself, or nowhere yet.
+PlanFrom: TypeAlias = Literal["setting", "account", "assumption"]
 SECTION = "g5"
 MOST_THREADS = 200  # that fetch
 INDISPENSABLE = ("trading_calendar", "listed", "daily_bars")
@@ -87,7 +92,14 @@ class g5(luigi.Config):  # noqa: N801  (the name is the section)
     data_output_dir = luigi.Parameter(
         default="output", description="root of everything written: a folder or s3://bucket/prefix"
     )
-    plan = luigi.Parameter(default="premium", description="free, light, standard or premium")
+    plan = luigi.Parameter(
+        default="auto",
+        description="free, light, standard or premium; auto: found out with two requests",
+    )
+    origin = luigi.Parameter(
+        default="auto",
+        description="who answers: api or simulator; auto: the simulator on this machine, else api",
+    )
     requests_per_minute = luigi.Parameter(
         default="plan", description="plan: the limit of the plan; 0: none; or a number"
     )
@@ -121,6 +133,9 @@ class Settings:
 
     ``requests_per_minute`` is None for the limits of the plan, 0 for none.
     ``unavailable_sources`` is an outage the operator declares, on top of what the plan lacks.
+    ``plan`` is the largest as long as none is set and none was found out (``plan_from``): what
+    looks and does not ask needs none, and a folder of files has what it has.
+    ``declared_origin`` is the option ``origin``; ``origin`` is what follows from it.
     """
 
     data_output_dir: Path
@@ -139,10 +154,12 @@ class Settings:
     compute_threads: int
     columns_in_memory_mb: int
     log_format: logs.Format
+    plan_from: PlanFrom = "setting"
+    declared_origin: DeclaredOrigin = "auto"
 
     @cached_property
     def api_base(self) -> str:
-        return os.environ.get("JQUANTS_API_BASE", OFFICIAL_API).rstrip("/")
+        return _api_base()
 
     @property
     def origin(self) -> str:
@@ -153,8 +170,8 @@ class Settings:
     def server(self) -> Origin:
         """``api`` or ``simulator``: who answers at the base URL.
 
-        Only a server on this machine is taken for the simulator; the client checks that the
-        server agrees, so synthetic data cannot pass for real.
+        As declared; else only a server on this machine is taken for the simulator. The client
+        checks that a simulator is one, and that synthetic data do not pass for real.
 
         Raises:
             UsageError: the base URL is malformed.
@@ -165,6 +182,8 @@ class Settings:
             raise UsageError(
                 f"JQUANTS_API_BASE: {error}; expected a URL like {OFFICIAL_API}"
             ) from None
+        if self.declared_origin != "auto":
+            return self.declared_origin
         return "simulator" if host in {"127.0.0.1", "::1", "localhost"} else "api"
 
 
@@ -224,8 +243,12 @@ def given() -> dict[str, str]:
 
 
 def decisive() -> dict[str, str]:
-    """The options that decide what is built, as text: the same on every host of a run."""
-    return {name: value for name, value in given().items() if name not in _OF_A_HOST}
+    """The options that decide what is built, as text: the same on every host of a run.
+
+    The plan is the one this run goes by: other hosts have no key to find it out.
+    """
+    options = {name: value for name, value in given().items() if name not in _OF_A_HOST}
+    return options | {"plan": settings().plan}
 
 
 def environment(options: Mapping[str, str], server: str) -> dict[str, str]:
@@ -236,7 +259,8 @@ def environment(options: Mapping[str, str], server: str) -> dict[str, str]:
             says that.
     """
     base = OFFICIAL_API if server == "api" else "http://localhost"
-    return {_HANDED_DOWN: json.dumps(dict(options)), "JQUANTS_API_BASE": base}
+    handed_down = dict(options) | {"origin": server}
+    return {_HANDED_DOWN: json.dumps(handed_down), "JQUANTS_API_BASE": base}
 
 
 def override(options: Mapping[str, str]) -> None:
@@ -253,9 +277,13 @@ def settings() -> Settings:
     """
     raw = _raw()
     route = cast(SourceRoute, _choice("source_route", raw.source_route, ROUTES))
+    root = place_of(raw.data_output_dir)
+    plan, plan_from = _plan(raw.plan, route, root)
     return Settings(
-        data_output_dir=place_of(raw.data_output_dir),
-        plan=cast(Plan, _choice("plan", raw.plan, PLANS)),
+        data_output_dir=root,
+        plan=plan,
+        plan_from=plan_from,
+        declared_origin=cast(DeclaredOrigin, _choice("origin", raw.origin, ORIGINS)),
         requests_per_minute=(
             None
             if raw.requests_per_minute == "plan"
@@ -290,6 +318,53 @@ def settings() -> Settings:
     )
 
 
+def at_root(settings: Settings, root: Path) -> Settings:
+    """The same settings for another output root, which may know the plan of another account."""
+    plan, plan_from = _plan(_raw().plan, settings.source_route, root)
+    return replace(settings, data_output_dir=root, plan=plan, plan_from=plan_from)
+
+
+def known_plan(root: Path) -> Known | None:
+    """The plan of this account as an earlier run, or this one, has found it out.
+
+    Without a key in the environment, which who only looks need not have: that of the last key.
+    """
+    account = _account(root)
+    if account not in _plans:
+        key = os.environ.get("JQUANTS_API_KEY", "")
+        _plans[account] = AccountBook(root).known(_api_base(), key)
+    return _plans[account]
+
+
+def plan_found(root: Path, plan: Plan) -> Known:
+    """What ``known_plan`` says from now on in this process and in the task processes it starts."""
+    known = Known(plan, now().replace(tzinfo=JST))
+    _plans[_account(root)] = known
+    _raw()  # hands it down
+    return known
+
+
+#: Plans by output root, address and key, as far as this process has looked for them.
+_plans: dict[tuple[str, str, int], Known | None] = {}
+
+
+def _account(root: Path) -> tuple[str, str, int]:
+    return str(root), _api_base(), hash(os.environ.get("JQUANTS_API_KEY", ""))
+
+
+def _api_base() -> str:
+    return os.environ.get("JQUANTS_API_BASE", OFFICIAL_API).rstrip("/")
+
+
+def _plan(text: str, route: SourceRoute, root: Path) -> tuple[Plan, PlanFrom]:
+    """The plan to go by, and where it comes from."""
+    chosen = _choice("plan", text, (*PLANS, "auto"))
+    if chosen != "auto":
+        return cast(Plan, chosen), "setting"
+    known = None if route == "files" else known_plan(root)
+    return (PLANS[-1], "assumption") if known is None else (cast(Plan, known.plan), "account")
+
+
 def _raw() -> SimpleNamespace:
     """The options as text. A task process gets them from its main process: flags given on the
     command line do not reach a spawned process by themselves."""
@@ -298,8 +373,16 @@ def _raw() -> SimpleNamespace:
     _check_names()
     options = g5()
     texts = {name: str(getattr(options, name)) for name, _ in g5.get_params()}
-    os.environ[_HANDED_DOWN] = json.dumps(texts)
+    os.environ[_HANDED_DOWN] = json.dumps(texts | _found(texts))
     return SimpleNamespace(**texts)
+
+
+def _found(texts: Mapping[str, str]) -> dict[str, str]:
+    """The plan this process has found out, for task processes to go by without asking."""
+    if texts["plan"] != "auto" or texts["source_route"] == "files":
+        return {}
+    known = _plans.get(_account(place_of(texts["data_output_dir"])))
+    return {} if known is None else {"plan": known.plan}
 
 
 def api_key() -> str:

@@ -23,7 +23,7 @@ from pipeline.market.periods import Period, periods_between
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import Dataset, DatasetStore
-from pipeline.tasks import config, planning
+from pipeline.tasks import account, config, planning
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import fetch_calendar, load_calendar
 from pipeline.tasks.runner import ALREADY_RUNNING, Runner
@@ -92,13 +92,16 @@ def run(settings: Settings, runner: Runner, months: int, wait_s: float) -> Outco
         wait_s: how long to wait for another run to end before the step counts as failed.
 
     Raises:
-        ApiError, SnapshotError, MissingData: there is no trading calendar to be had.
+        ApiError, SnapshotError, MissingData: there is no trading calendar to be had, or the key is
+            refused.
         UsageError: nothing is published yet, or the settings do not do.
         StorageError: the output root cannot be read.
     """
     planning.check_output(settings.data_output_dir)
+    settings = account.settled(settings)
     calendar = calendar_of_today(settings)
     published = planning.last_published(settings, calendar)
+    account.keep(settings)  # the steps need not find it out again
     store, datasets = (
         ChunkStore(settings.data_output_dir),
         DatasetStore(settings.data_output_dir),

@@ -147,7 +147,7 @@ def _calendar_reach(settings: Settings, end: dt.date) -> dt.date:
 
 def keep_calendar(settings: Settings, table: pa.Table) -> None:
     """Put a fetched calendar into the cache."""
-    _ledger(settings.data_output_dir).flush()
+    flush_ledger(settings.data_output_dir)
     now = config.stamp()
     first, last = (pc.min_max(table["Date"])[edge].as_py() for edge in ("min", "max"))
     store = SnapshotStore(settings.data_output_dir, settings.origin)
@@ -202,6 +202,15 @@ def counted(session: ApiSession, source: str) -> Iterator[None]:
         yield
     finally:
         recording.count_requests(source, session.requests_sent - before)
+
+
+def flush_ledger(root: Path) -> None:
+    """Write down what this process sent before it held the output root.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    _ledger(root).flush()
 
 
 @cache

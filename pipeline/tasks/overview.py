@@ -1,7 +1,8 @@
 """What a run would do and why, worked out as the run itself does it, and nothing written.
 
-1. Settings, dates and manifest are checked as before a run; the calendar is read from the cache,
-   or asked of the server and thrown away again.
+1. Settings, dates and manifest are checked as before a run; the plan of the account is the one
+   that is set or was found out before, and the calendar is read from the cache, or both are asked
+   of the server and thrown away again.
 2. Each chunk is skipped, built, rebuilt, or grown by newly published sessions.
 3. For the chunks that are due: what each source lacks, by the cheapest way (``sourcing``).
 4. From the requests follows the time under the rate limit; from what was built and fetched
@@ -21,12 +22,12 @@ from typing import Literal
 import numpy as np
 
 from pipeline.api.limits import paced_s
-from pipeline.errors import MissingData
+from pipeline.errors import ApiError, MissingData
 from pipeline.market.periods import ChunkRange
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.place import on_host
-from pipeline.tasks import label_state, planning, running, sourcing, standing
+from pipeline.tasks import account, label_state, planning, running, sourcing, standing
 from pipeline.tasks.config import Settings
 from pipeline.tasks.estimates import Built, Yardstick, yardstick
 from pipeline.tasks.fetching import fetch_calendar, limits_of, load_calendar, open_session
@@ -126,10 +127,12 @@ def plan_of(
     Raises:
         UsageError, SchemaMismatch: the run would be refused.
         MissingData: the cache has no calendar and is read-only.
-        ApiError, SnapshotError: the calendar, or a list of files, could not be fetched.
+        ApiError, SnapshotError: the calendar, or a list of files, could not be fetched; or the key
+            is refused.
         StorageError: the output root cannot be read.
     """
     planning.check_request(start, end, settings)
+    settings = _with_plan(settings)
     calendar, asked = _calendar(settings, end)
     ranges = planning.plan_chunks(settings, calendar, start, end, chunk_months)
     store = ChunkStore(settings.data_output_dir)
@@ -184,6 +187,16 @@ def action_of(reason: str | None, *, has_rows: bool, only_short: bool) -> Action
     if not has_rows:
         return "build"
     return "grow" if only_short else "rebuild"
+
+
+def _with_plan(settings: Settings) -> Settings:
+    """With the plan of the account; while the server does not say it, the one that is assumed."""
+    try:
+        return account.settled(settings, noted=False)
+    except ApiError as error:
+        if error.status in (401, 403):
+            raise
+        return settings
 
 
 def _calendar(settings: Settings, end: dt.date) -> tuple[TradingCalendar, bool]:

@@ -1,7 +1,8 @@
 """What a run has to do, decided before its first task.
 
 1. Settings, dates, output folder and manifest are checked: nothing has been asked or written yet.
-2. The trading calendar is read from the cache, or fetched (one request).
+2. The plan of the account is found out, where it is not known (two requests), and the trading
+   calendar is read from the cache, or fetched (one request).
 3. The range is cut into chunks, ending with the last session whose data are published.
 4. The run takes hold of the output folder; from here on it writes, the fetched calendar first.
 5. The sessions of the chunks that are not complete, plus warm-up, are the range of the sources.
@@ -84,16 +85,19 @@ def check_request(start: dt.date, end: dt.date, given: Settings | None = None) -
 def begin(settings: Settings, start: dt.date, end: dt.date, months: int) -> list[ChunkRange]:
     """Chunks of a run, which holds the output folder from here on.
 
-    A calendar that had to be fetched is written last: a run that is refused leaves no trace.
+    A plan that had to be found out and a calendar that had to be fetched are written last: a run
+    that is refused leaves no trace.
 
     Raises:
         MissingData: the cache has no calendar that reaches far enough, and is read-only.
-        ApiError: the calendar could not be fetched.
+        ApiError: the calendar could not be fetched, or the key is refused.
         AlreadyRunning: another run writes to the output folder.
         UsageError: as ``plan_chunks``.
     """
+    from pipeline.tasks import account
     from pipeline.tasks.fetching import fetch_calendar, keep_calendar, load_calendar
 
+    settings = account.settled(settings)
     fetched = None
     try:
         calendar = load_calendar(settings, end)
@@ -104,6 +108,7 @@ def begin(settings: Settings, start: dt.date, end: dt.date, months: int) -> list
         calendar = TradingCalendar.from_table(fetched)
     chunks = plan_chunks(settings, calendar, start, end, months)
     hold_output(settings.data_output_dir)
+    account.keep(settings)
     if fetched is not None:
         keep_calendar(settings, fetched)
     return chunks

@@ -8,7 +8,7 @@ from pipeline.api.endpoints import endpoint_of
 from pipeline.api.lanes import Lanes
 from pipeline.storage.policy import ANY_AGE
 from pipeline.storage.snapshots import SnapshotStore, snapshot_key
-from pipeline.tasks import config, planning
+from pipeline.tasks import account, config, planning
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import fetch_snapshot
 from pipeline.tasks.messages import Orders, listening
@@ -41,7 +41,8 @@ class FetchSource(luigi.Task):
         return is_fetched(settings, source, wanted, self.fresh_after)
 
     def run(self) -> None:
-        settings = config.settings()
+        settings = account.settled(config.settings())  # of a run: known since it began
+        account.keep(settings)
         lanes = Lanes(settings.index_option_parallel_concurrency)
         orders = Orders(lanes)
         report = Reporter(self, self.source.replace("_", " "), "days")
@@ -52,7 +53,7 @@ class FetchSource(luigi.Task):
 
         wanted = SnapshotRange.parse(self.snapshot)
         messages = getattr(self, "scheduler_messages", None)  # a worker sets it for the run
-        with listening(messages, orders.obey):
+        with listening(messages, orders.obey), account.explained(settings, self.source):
             fetch_snapshot(settings, self.source, wanted, self.fresh_after, progress, lanes)
 
 

@@ -273,6 +273,15 @@ def documents() -> dict[str, dict[str, Any]]:
             **{"schema_version": "1.0.0", "now": CHECKED, "server": "simulator"},
             **{"settings": {"plan": "premium"}, "earlier": ["a1b1"]},
         },
+        "account": {
+            "salt": "0123456789abcdef" * 2,
+            "accounts": [
+                {
+                    **{"base_url": "https://api.jquants.com/v2", "key_tag": "12ab"},
+                    **{"plan": "light", "found_at": CHECKED},
+                }
+            ],
+        },
         "metadata": {
             "chunk_id": "2020Q1",
             "build_id": BUILD,
