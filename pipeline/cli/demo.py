@@ -95,6 +95,8 @@ def _build(args: argparse.Namespace, base_url: str) -> int:
         "JQUANTS_API_BASE": base_url,
         "JQUANTS_API_KEY": _KEY,
         "REQUESTS_PER_MINUTE": "0",  # the simulator is ours alone
+        "ORIGIN": "simulator",  # whatever the user's own account is
+        "PLAN": "auto",
         "DATA_OUTPUT_DIR": str(args.output),
     }
     return _call(

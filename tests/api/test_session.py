@@ -201,8 +201,19 @@ def test_simulated_answers_do_not_pass_for_real(server: FakeServer) -> None:
     with pytest.raises(UsageError, match="expected origin api, got answers marked as synthetic"):
         get(server, origin="api")
     server.replies(GOOD)
-    with pytest.raises(UsageError, match="origin simulator, got answers without the simulator's"):
+    with pytest.raises(
+        UsageError, match="origin simulator, got answers without the simulator's"
+    ) as caught:
         get(server, origin="simulator")
+    assert "proxy" in caught.value.hint
+    assert "origin to api (luigi.cfg, ORIGIN or --g5-origin)" in " ".join(caught.value.hint.split())
+
+
+def test_a_proxy_of_the_vendor_on_this_machine_is_as_good_as_the_vendor(server: FakeServer) -> None:
+    """Where origin is declared, the address says nothing; the mark is still refused."""
+    server.replies(GOOD)
+    assert server.url.startswith("http://127.0.0.1:")
+    assert get(server, origin="api")[0] == GOOD.body
 
 
 def leaks(error: BaseException, key: str) -> bool:
