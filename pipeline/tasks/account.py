@@ -16,17 +16,19 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+
+from luigi.configuration import get_config
 
 from pipeline.api.endpoints import ENDPOINTS, endpoint_of
 from pipeline.api.faults import hint_for
-from pipeline.api.plans import covers
+from pipeline.api.plans import PLANS, covers
+from pipeline.api.session import ApiSession
 from pipeline.api.subscription import FoundPlan, find_plan, why_refused
 from pipeline.errors import ApiError, PipelineError, UsageError
 from pipeline.storage.account import AccountBook
-from pipeline.tasks import config, planning, recording, runtime
+from pipeline.tasks import config, planning, runtime
 from pipeline.tasks.config import INDISPENSABLE, Settings
-from pipeline.tasks.fetching import flush_ledger, open_session
+from pipeline.tasks.fetching import counted, flush_ledger, open_session
 
 #: An upgrade is noticed within this time; whoever upgrades may also set ``plan``.
 RECHECK_AFTER = dt.timedelta(days=7)
@@ -37,7 +39,7 @@ _PATHS = frozenset((*(endpoint.path for endpoint in ENDPOINTS), "/bulk/list", "/
 
 log = logging.getLogger(__name__)
 
-_unkept: dict[Path, FoundPlan] = {}  # found by this process, not written yet
+_unkept: dict[str, FoundPlan] = {}  # found by this process, not written yet; by output root
 
 
 def settled(settings: Settings, *, noted: bool = True) -> Settings:
@@ -58,7 +60,7 @@ def settled(settings: Settings, *, noted: bool = True) -> Settings:
         return settings
     root = settings.data_output_dir
     try:
-        with open_session(replace(settings, plan="free"), noted=noted) as session:
+        with _asking(settings, noted=noted) as session:
             found = find_plan(session, config.now().date())
     except ApiError as error:
         failed = error.status is None or error.status >= _TOO_MANY
@@ -66,9 +68,8 @@ def settled(settings: Settings, *, noted: bool = True) -> Settings:
             log.warning("plan: %s, as found out before; asking again failed", settings.plan)
             return settings
         raise
-    recording.count_requests("plan", found.requests)
     config.plan_found(root, found.plan)
-    _unkept[root] = found
+    _unkept[str(root)] = found
     return replace(settings, plan=found.plan, plan_from="account")
 
 
@@ -80,16 +81,27 @@ def keep(settings: Settings) -> None:
         StorageError: the file system refused.
     """
     root = settings.data_output_dir
-    found = _unkept.pop(root, None)
+    found = _unkept.pop(str(root), None)
     if found is None:
         return
     planning.check_output(root)
-    _remember(settings, found)
+    remember(settings, found)
     flush_ledger(root)
     log.info(
         "plan: %s (found out with %d requests; set plan = %s to skip this)",
         *(found.plan, found.requests, found.plan),
     )
+
+
+def remember(settings: Settings, found: FoundPlan) -> None:
+    """Write down what the account of these settings turned out to have, for the runs to come.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    root = settings.data_output_dir
+    known = config.plan_found(root, found.plan)
+    AccountBook(root).remember(settings.api_base, config.api_key(), known)
 
 
 @contextmanager
@@ -109,6 +121,16 @@ def explained(settings: Settings, source: str) -> Iterator[None]:
         raise _explanation(settings, source, error) from error
 
 
+@contextmanager
+def _asking(settings: Settings, *, noted: bool = True) -> Iterator[ApiSession]:
+    """A session at the pace of the smallest plan: nobody knows yet which it is."""
+    with (
+        open_session(replace(settings, plan=PLANS[0]), noted=noted) as session,
+        counted(session, "plan"),
+    ):
+        yield session
+
+
 def _is_fresh(settings: Settings) -> bool:
     known = config.known_plan(settings.data_output_dir)
     if known is None:
@@ -117,17 +139,11 @@ def _is_fresh(settings: Settings) -> bool:
     return abs(age) <= RECHECK_AFTER
 
 
-def _remember(settings: Settings, found: FoundPlan) -> None:
-    root = settings.data_output_dir
-    known = config.plan_found(root, found.plan)
-    AccountBook(root).remember(settings.api_base, config.api_key(), known)
-
-
 def _explanation(settings: Settings, source: str, refused: ApiError) -> PipelineError:
     """What a refusal is about; as the server's words say it, where asking makes it no clearer."""
     today = config.now().date()
     try:
-        with open_session(replace(settings, plan="free")) as session:
+        with _asking(settings) as session:
             kind = why_refused(session, refused, today)
             found = find_plan(session, today) if kind == "plan" else None
     except ApiError:
@@ -144,7 +160,7 @@ def _of_the_plan(
     settings: Settings, source: str, refused: ApiError, found: FoundPlan
 ) -> PipelineError:
     if not covers(found.plan, settings.plan):
-        _remember(settings, found)
+        remember(settings, found)
         _end_run()
         return UsageError(
             f"plan {settings.plan!r}: the account has {found.plan!r}; {refused.message}",
@@ -176,7 +192,8 @@ def _end_run() -> None:
 
     What runs beside it is finished; the run ends with the exit code of a failed task.
     """
-    if runtime.HELPER in os.environ:
+    unheard = get_config().getboolean("worker", "no_install_shutdown_handler", False)
+    if unheard or runtime.HELPER in os.environ:
         return
     if not runtime.is_main_process():
         os.kill(os.getppid(), signal.SIGUSR1)

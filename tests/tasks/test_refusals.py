@@ -97,6 +97,17 @@ CASES = (
         "malformed address", BUILD, 2, ("JQUANTS_API_BASE",), {"JQUANTS_API_BASE": "http://[x/v2"}
     ),
     Case("wrong key", BUILD, 30, ("HTTP 403", "JQUANTS_API_KEY"), {"JQUANTS_API_KEY": "k"}, True),
+    # With the plan to be found out first; nothing of it is kept either.
+    Case(
+        "wrong key, no plan", BUILD, 30, ("HTTP 403", "JQUANTS_API_KEY"),
+        {"JQUANTS_API_KEY": "k", "PLAN": None}, asks=True,
+    ),
+    Case("no session, no plan", NO_SESSION, 2, ("no session",), {"PLAN": None}, asks=True),
+    Case("malformed origin", BUILD, 2, ("origin 'vendor'", "api, simulator"), {"ORIGIN": "vendor"}),
+    Case(
+        "simulator for the vendor", BUILD, 2, ("expected origin api", "synthetic", "--g5-origin"),
+        {"ORIGIN": "api"}, asks=True,
+    ),
     Case("malformed moment", BUILD, 2, ("G5_NOW 'soon'",), {"G5_NOW": "soon"}),
     Case("nothing to merge", ("MergeChunks",), 20, ("no chunk in", "BuildAll")),
     Case("half a range", ("MergeChunks", "--end", "2024-03-01"), 2, ("--start", "missing")),
