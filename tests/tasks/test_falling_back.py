@@ -235,19 +235,60 @@ def test_after_two_bad_files_the_others_are_left_alone(
     assert "no other file is tried" in warning
 
 
-def test_days_that_wait_in_the_spool_survive_a_bad_file(desk: Desk) -> None:
-    """A day that came by request and again, dated anew, in a file: the month comes as a whole."""
-    rewrite(desk, lambda rows: rows.append(rows[-1]), ("2024-05",))
-    expected = calm(desk, "short_ratio", START, END)
-    spoil(desk, refuse("/bulk/list", Reply({"data": []})))
-    spoil_one = refuse(RATIO.path, Reply({"message": "no"}, 403), date="2024-05-31")
-    whole = desk.vendor.server.script
-    desk.vendor.server.script = lambda request: spoil_one(request, whole(request))
-    with pytest.raises(ApiError, match="HTTP 403"):
-        desk.run("short_ratio", START, END, source_route="auto")
-    desk.vendor.server.script = desk.vendor.answer
-    snapshot = desk.run("short_ratio", START, END, source_route="auto")
-    assert desk.store().read(snapshot).equals(expected)
+def under_way(desk: Desk, source: str, ask: list[str], *, premium: bool = False) -> ways.Fetching:
+    """A fetch of these days, as the tasks begin it."""
+    endpoint = endpoint_of(source)
+    rules = fetching.rules_of(desk.settings(), fetching.SnapshotRange(START, END), "any")
+    receiver = fetching.Receiver(desk.store(), endpoint, rules, ask, [])
+    return ways.Fetching(
+        endpoint,
+        rules,
+        ask,
+        receiver,
+        lambda _first, _last: [],
+        lambda _done, _total: None,
+        premium=premium,
+    )
+
+
+def filings(*days_and_numbers: tuple[str, str]) -> pa.Table:
+    """Statements with nothing but day and filing number."""
+    schema = endpoint_of("fin_summary").schema
+    rows = [
+        {"DiscDate": dt.date.fromisoformat(day), "DiscNo": number}
+        for day, number in days_and_numbers
+    ]
+    return pa.Table.from_pylist(rows, schema)
+
+
+def test_a_month_that_contradicts_itself_is_asked_for_as_a_whole(desk: Desk) -> None:
+    """One filing on two days: which of them is wrong is not known, so both come again."""
+    days = ["2024-05-08", "2024-05-09"]
+    fetch = under_way(desk, "fin_summary", days)
+    fetch.keep(days[:1], filings((days[0], "1")), "requests")
+    assert fetch.missing == days[1:]
+    with pytest.raises(SnapshotError, match="several days"):
+        fetch.keep(days[1:], filings((days[1], "1")), "bulk")
+    assert fetch.missing == days
+    fetch.keep(days[1:], filings((days[1], "2")), "requests")
+    assert not desk.store().parts("fin_summary")  # the other day is not what it was
+    fetch.keep(days[:1], filings((days[0], "1")), "requests")
+    (part,) = desk.store().parts("fin_summary")
+    assert [(day.date, day.rows) for day in part.days] == [(day, 1) for day in days]
+    assert fetch.missing == []
+
+
+def test_a_month_is_whole_without_days_that_cannot_be_had(desk: Desk) -> None:
+    """They may be the last that it waits for."""
+    days = ["2024-05-08", "2024-05-09"]
+    fetch = under_way(desk, "fin_summary", days)
+    fetch.keep(days[1:], filings((days[1], "1")), "requests")
+    said = "Your subscription covers the following dates: 2024-05-09 ~ ."
+    assert fetch.readable.learn(ApiError("/x", {}, status=400, server_message=said))
+    fetch.leave_out()
+    (part,) = desk.store().parts("fin_summary")
+    assert [day.date for day in part.days] == days[1:]
+    assert (fetch.missing, fetch.beyond) == ([], {days[0]})
 
 
 @pytest.mark.parametrize("path", ["/bulk/list", "/bulk/get"])
@@ -375,15 +416,10 @@ def test_a_plain_file_without_the_columns_of_the_plan_is_not_used(
         {f.name: pa.array(values if f.name == "MC" else [None] * len(values), f.type)
          for f in bars.schema}
     )  # fmt: skip
-    rules = fetching.rules_of(desk.settings(), fetching.SnapshotRange(START, END), "any")
-    receiver = fetching.Receiver(desk.store(), bars, rules, [], [])
-    under_way = ways.Fetching(
-        bars, rules, [], receiver, lambda _first, _last: [], lambda _done, _all: None,
-        premium=premium,
-    )  # fmt: skip
+    fetch = under_way(desk, "daily_bars", [], premium=premium)
     file = BulkFile(key, "2024-05", 7, v.NOW)
     with pytest.raises(SnapshotError, match="no values of MC, AC") if refused else nullcontext():
-        ways._require_premium_columns(under_way, file, table)
+        ways._require_premium_columns(fetch, file, table)
 
 
 # Folders.
