@@ -42,14 +42,19 @@ def serving(
     stocks: int,
     latency_ms: float = 0.0,
     limited: bool = False,
+    bucket: int | None = None,
 ) -> Iterator[str]:
-    """The base URL of a server that enforces the Premium limit, if ``limited``, or none."""
+    """The base URL of a server that enforces the Premium limit, if ``limited``, or none.
+
+    The limit is a sliding minute, or a ``bucket`` of so many requests refilled at its rate.
+    """
     options = {
         "start": start.isoformat(),
         "end": end.isoformat(),
         "stocks": stocks,
         "latency_ms": latency_ms,
         "limited": limited,
+        "bucket": bucket,
     }
     command = [sys.executable, str(Path(__file__).absolute()), json.dumps(options)]
     with subprocess.Popen(
@@ -112,12 +117,14 @@ def status_counts(url: str) -> dict[str, int]:
 def _main(text: str) -> None:
     given: dict[str, Any] = json.loads(text)
     start, end = (dt.date.fromisoformat(given[name]) for name in ("start", "end"))
+    bucket = given["bucket"]
+    limits = LimitOptions(window="sliding" if bucket is None else "bucket", burst=bucket)
     options = AppOptions(
         # Late enough for every month to be one file.
         now=dt.datetime.combine(end, dt.time(8), dt.UTC) + dt.timedelta(days=40),
         latency_ms=given["latency_ms"],
         cache_bytes=_CACHE_BYTES,
-        limits=LimitOptions() if given["limited"] else None,
+        limits=limits if given["limited"] else None,
     )
     market = Market(MarketSpec(seed=7, stocks=given["stocks"], start=start, end=end))
     server = SimulatorServer(market, options)

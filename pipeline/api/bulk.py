@@ -73,6 +73,11 @@ _PREMIUM = "premium"  # folder of the files that hold the columns of that plan, 
 _JST = ZoneInfo("Asia/Tokyo")
 _PIECE_BYTES = 1 << 20
 
+# What a file may hold when unpacked. CSV packs to a tenth; an official page says that a file holds
+# up to a year, and a year of the largest source is about 0.6 GB.
+_MOST_TIMES_PACKED = 100
+_SMALL_BYTES, _MOST_BYTES = 64 << 20, 2 << 30
+
 _log = logging.getLogger(__name__)
 
 
@@ -297,7 +302,7 @@ class _Download:
         self._file = file
         self._stop = stop
         self._url = ""
-        self._transfer = Transfer(session, partial)
+        self._transfer = Transfer(session, partial, file.size)
 
     def attempt(self) -> None:
         """The whole file in ``partial``, or Transient."""
@@ -333,10 +338,13 @@ def _defect(partial: Path, file: BulkFile) -> str:
     size = partial.stat().st_size
     if size != file.size:
         return f"size: expected {file.size} bytes, got {size}"
+    most, unpacked = min(max(_MOST_TIMES_PACKED * size, _SMALL_BYTES), _MOST_BYTES), 0
     try:
         with TURNS, gzip.open(partial) as content:
-            while content.read(_PIECE_BYTES):
-                pass
+            while piece := content.read(_PIECE_BYTES):
+                unpacked += len(piece)
+                if unpacked > most:
+                    return f"content: expected at most {most >> 20} MiB unpacked, got more"
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return f"content: expected a whole gzip file, got {size} damaged bytes"
     return ""

@@ -1,8 +1,11 @@
-"""How often the API may be asked: sliding windows per budget, and the pause after a 429.
+"""How often the API may be asked: evenly, never too often in a window, and the pause after a 429.
 
-The vendor does not say whether its minute slides, follows the clock or is a token bucket. At most
-``limit`` requests in *every* window satisfies all three. A window is made ``guard_s`` longer than
-a minute because requests may reach the server closer together than they were sent.
+The vendor does not say whether its minute slides, follows the clock or is a token bucket, nor how
+much a bucket would hold. At most ``limit`` requests in *every* window satisfies the first two, and
+requests spread evenly over the window, but for a few, satisfy a bucket of any size that is
+plausible: one user was refused after about 30 requests 0.4 s apart on a plan of 60 a minute. A
+window is made ``guard_s`` longer than a minute because requests may reach the server closer
+together than they were sent.
 
 The account's window does not end with a process. A ``Ledger`` tells a limiter what others sent
 just before, so that a task process that follows another does not begin with an empty window.
@@ -20,6 +23,8 @@ from typing import Protocol
 from pipeline.api.clock import Clock, SystemClock, check
 from pipeline.api.plans import Plan, budgets
 
+_TICK_S = 1e-6  # less than clocks and their sums tell apart
+
 
 @dataclass(frozen=True)
 class Pacing:
@@ -32,6 +37,12 @@ class Pacing:
         cool_down_s: pause of all requests after a 429.
         long_cool_down_s: pause when the first request after a cool-down is refused again: gross
             excess cuts access for about five minutes.
+        burst: requests that may leave at once after a quiet time, so that short runs do not
+            wait; never more than half of what a window holds.
+        slowed_s: after a 429 requests leave one at a time at half the pace (after another one,
+            a quarter, and so on down to ``1 / slowest``); each such time without a refusal
+            doubles the pace again.
+        slowest: see ``slowed_s``.
     """
 
     window_s: float = 60.0
@@ -39,10 +50,56 @@ class Pacing:
     margin: float = 0.98
     cool_down_s: float = 60.0
     long_cool_down_s: float = 300.0
+    burst: int = 5
+    slowed_s: float = 120.0
+    slowest: int = 8
 
     def room(self, limit: int) -> int:
         """Requests sent within one window, of a vendor's ``limit``."""
         return max(1, round(limit * self.margin))
+
+
+class Spacing:
+    """When the next request of one budget may leave, by the moments of those before it. Pure.
+
+    Two rules hold: at most ``room`` requests in any window, and at most ``burst`` more than
+    ``window / room`` apart would allow in any time.
+
+    Args:
+        limit: requests per window at the vendor.
+        pacing: windows, margin and burst.
+        moments: earlier requests in seconds, in order.
+    """
+
+    def __init__(self, limit: int, pacing: Pacing, moments: Iterable[float] = ()) -> None:
+        room = pacing.room(limit)
+        self._length = pacing.window_s + pacing.guard_s
+        self.interval_s = self._length / room
+        self._ahead = (max(1, min(pacing.burst, room // 2)) - 1) * self.interval_s
+        self._sent: deque[float] = deque(maxlen=room)
+        self._even = float("-inf")  # when the next one would be due if all were evenly apart
+        for moment in moments:
+            self.note(moment)
+
+    def note(self, moment: float) -> None:
+        """Count a request."""
+        self._sent.append(moment)
+        self._even = max(self._even, moment) + self.interval_s
+
+    def next(self, slowness: int = 1) -> float:
+        """The earliest moment for the next request; ``-inf`` when nothing was sent.
+
+        Args:
+            slowness: above 1, requests leave singly and so many intervals apart.
+        """
+        if not self._sent:
+            return float("-inf")
+        earliest = self._even - self._ahead
+        if len(self._sent) == self._sent.maxlen:
+            earliest = max(earliest, self._sent[0] + self._length)
+        if slowness > 1:
+            earliest = max(earliest, self._sent[-1] + slowness * self.interval_s)
+        return earliest
 
 
 class Ledger(Protocol):
@@ -77,8 +134,8 @@ class MemoryLedger:
 class RateLimiter:
     """Shared by all threads of a process; each page takes one permit of each of its budgets.
 
-    Two windows hold at once: that of its own requests on the monotonic clock, which no correction
-    of the time of day can shorten, and that of all requests in the ledger on the time of day.
+    Window and spacing hold twice: for its own requests on the monotonic clock, which no correction
+    of the time of day can shorten, and for all requests in the ledger on the time of day.
 
     Args:
         limits: requests per window and budget; a budget that is not named is not limited.
@@ -97,13 +154,13 @@ class RateLimiter:
         self._pacing = pacing or Pacing()
         self._clock: Clock = clock or SystemClock()
         self._ledger: Ledger = ledger or MemoryLedger()
-        self._sent: dict[str, deque[float]] = {
-            budget: deque(maxlen=self._pacing.room(limit)) for budget, limit in limits.items()
-        }
+        self._limits = dict(limits)
+        self._sent = {budget: Spacing(limit, self._pacing) for budget, limit in limits.items()}
         self._lock = threading.Lock()
         self._paused_from = float("-inf")
         self._paused_until = float("-inf")
         self._refusals = 0
+        self._slowness = 1  # at the end of the latest pause
 
     def acquire(self, names: Iterable[str], stop: threading.Event | None = None) -> float:
         """Waits until a request may be sent, and counts it.
@@ -121,7 +178,7 @@ class RateLimiter:
             with self._lock:
                 now = self._clock.now()
                 pause = self._pause(limited, now)
-                if pause <= 0:
+                if pause <= _TICK_S:
                     self._note(limited, now)
                     return now
             self._clock.wait(pause, stop)
@@ -143,6 +200,7 @@ class RateLimiter:
             now = self._clock.now()
             if sent_at >= self._paused_from:
                 self._refusals += 1
+                self._slowness = min(2 * self._slowness_at(now), self._pacing.slowest)
                 usual = self._pacing.cool_down_s
                 pause = usual if self._refusals == 1 else self._pacing.long_cool_down_s
                 self._paused_from = now
@@ -157,23 +215,31 @@ class RateLimiter:
 
     def _note(self, names: Iterable[str], now: float) -> None:
         for name in names:
-            self._sent[name].append(now)
+            self._sent[name].note(now)
             self._ledger.note(name, self._clock.wall())
 
+    def _slowness_at(self, now: float) -> int:
+        """How many times slower than usual; 1 when no refusal is recent."""
+        if self._slowness == 1:
+            return 1
+        halvings = int(max(now - self._paused_until, 0.0) // self._pacing.slowed_s)
+        return max(self._slowness >> halvings, 1)
+
     def _pause(self, names: Iterable[str], now: float) -> float:
-        """Seconds until every window has room; 0 or less: at once."""
-        length = self._pacing.window_s + self._pacing.guard_s
+        """Seconds until every budget lets one more go; 0 or less: at once."""
+        slowness = self._slowness_at(now)
+        own = [self._sent[name].next(slowness) - now for name in names]
+        pause = max([self._paused_until - now, *own])
+        # Of many threads that wait for the same moment, only one comes further.
+        return pause if pause > _TICK_S else max([pause, *map(self._ledger_pause, names)])
+
+    def _ledger_pause(self, name: str) -> float:
         wall = self._clock.wall()
-        pauses = [self._paused_until - now]
-        for name in names:
-            own = self._sent[name]
-            if len(own) == own.maxlen:
-                pauses.append(own[0] + length - now)
-            # Moments far ahead are of a clock that was set back since; they end no wait.
-            known = sorted(m for m in self._ledger.recent(name) if m <= wall + length)
-            if len(known) >= (room := own.maxlen or 1):
-                pauses.append(known[-room] + length - wall)
-        return max(pauses)
+        # Moments far ahead are of a clock that was set back since; they end no wait.
+        ahead = self._pacing.window_s + self._pacing.guard_s
+        ages = sorted(moment - wall for moment in self._ledger.recent(name))
+        known = (age for age in ages if age <= ahead)
+        return Spacing(self._limits[name], self._pacing, known).next()
 
 
 def paced_s(
@@ -188,23 +254,15 @@ def paced_s(
         limits: as of ``RateLimiter``.
         pacing: likewise.
     """
-    pacing = pacing or Pacing()
-    length = pacing.window_s + pacing.guard_s
-    sent: dict[str, deque[float]] = {
-        budget: deque(maxlen=pacing.room(limit)) for budget, limit in limits.items()
-    }
+    sent = {budget: Spacing(limit, pacing or Pacing()) for budget, limit in limits.items()}
     now = 0.0
     for count, names in batches:
         own = [sent[name] for name in names if name in sent]
-        for _ in range(count):
-            now = max([now, *(moments[0] + length for moments in own if _full(moments))])
-            for moments in own:
-                moments.append(now)
+        for _ in range(count if own else 0):
+            now = max([now, *(spacing.next() for spacing in own)])
+            for spacing in own:
+                spacing.note(now)
     return now
-
-
-def _full(moments: deque[float]) -> bool:
-    return len(moments) == moments.maxlen
 
 
 @cache

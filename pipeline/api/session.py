@@ -1,6 +1,7 @@
 """One authenticated, paced and patient connection to the API, shared by all threads.
 
-Steps of one page: permit of the rate limiter, request, origin check, body, JSON. Connection
+Steps of one page: permit of the rate limiter, request, origin check, body, JSON. One deadline
+holds over connection, headers and body, and no body is larger than ``bodies`` allows. Connection
 faults, HTTP 5xx, cut and garbled bodies are tried again after a random pause, HTTP 429 after a
 cool-down that stops every thread; any other 4xx is final.
 
@@ -22,10 +23,11 @@ from typing import Any, Literal, Self
 import orjson
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
+from pipeline.api import bodies
 from pipeline.api.clock import Clock, SystemClock
 from pipeline.api.credentials import ApiKey, checked_base_url, is_loopback
+from pipeline.api.deadline import Deadline, TimedAdapter
 from pipeline.api.faults import Refused, RetryPolicy, Transient, hint_for, retry_after_s
 from pipeline.api.limits import RateLimiter
 from pipeline.api.plans import PLAN_BUDGET
@@ -38,7 +40,6 @@ SIMULATOR_HEADER = "X-Simulator"
 SIMULATOR_MARK = "g5"
 
 _USER_AGENT = "g5-dataset-pipeline"
-_PIECE_BYTES = 1 << 18
 _ERROR_TEXT = 200  # characters of a server's message worth repeating
 
 _DECLARE: dict[Origin, str] = {
@@ -58,12 +59,16 @@ class Timeouts:
     Attributes:
         connect_s: until the connection stands.
         read_s: without a single byte.
-        total_s: until the last byte; ends a body that drips.
+        total_s: for everything, from the connection to the last byte; ends headers and bodies
+            that drip.
+        slowest_bytes_per_s: what a file has to come with on the whole; its deadline is
+            ``total_s`` and its bytes at this rate.
     """
 
     connect_s: float = 10.0
     read_s: float = 60.0
     total_s: float = 300.0
+    slowest_bytes_per_s: float = 32_768.0
 
 
 class ApiSession:
@@ -106,6 +111,7 @@ class ApiSession:
         self._http = self._pooled(pool_size)
         #: For files behind presigned URLs, on other hosts; knows no key.
         self.files = self._pooled(pool_size)
+        self._room = bodies.Room()
         self._count = threading.Lock()
         self._requests_sent = 0
 
@@ -195,30 +201,43 @@ class ApiSession:
         params = dict(query) if page_key is None else {**query, "pagination_key": page_key}
         with self._count:
             self._requests_sent += 1
+        deadline = Deadline(self.timeouts.total_s)
         try:
-            with self._http.get(
-                self.base_url + path,
-                params=params,
-                auth=self._auth,
-                timeout=(self.timeouts.connect_s, self.timeouts.read_s),
-                stream=True,
-                # The key must not follow a redirect to another host.
-                allow_redirects=False,
-            ) as response:
+            with (
+                deadline,
+                self._http.get(
+                    self.base_url + path,
+                    params=params,
+                    auth=self._auth,
+                    timeout=(self.timeouts.connect_s, self.timeouts.read_s),
+                    stream=True,
+                    # The key must not follow a redirect to another host.
+                    allow_redirects=False,
+                ) as response,
+            ):
                 if response.status_code != 200:
                     raise self._failure(path, query, response)
                 self._check_origin(response)
-                return self._body(response)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                return bodies.whole(response, self._room, deadline)
+        except bodies.TooLargeError:
+            raise BadResponse(
+                path,
+                query,
+                status=200,
+                server_message=f"answer larger than {bodies.MOST_BYTES >> 20} MiB unpacked",
+                hint="check JQUANTS_API_BASE: answers of the API end near 5 MB",
+            ) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as error:
             # Without the cause: it holds the prepared request, and with it the key.
-            raise Transient(broken(error)) from None
+            late = f"answer not complete within {deadline.seconds:g} s"
+            raise Transient(late if deadline.over else broken(error)) from None
 
     def _failure(
         self, path: str, query: Mapping[str, str], response: requests.Response
     ) -> ApiError | Transient:
         """The error an answer other than 200 stands for; transient when worth another try."""
         status = response.status_code
-        said = self._auth.hide(_message(self._body(response)))
+        said = self._auth.hide(_message(bodies.beginning(response)))
         if status == 429:
             wish = retry_after_s(response.headers.get("Retry-After"))
             return Refused(said or "too many requests", wish)
@@ -236,23 +255,14 @@ class ApiSession:
                 _DECLARE[self.origin],
             )
 
-    def _body(self, response: requests.Response) -> bytes:
-        """The whole body, decompressed; read as it arrives, so that the total time is bounded."""
-        deadline = self.clock.now() + self.timeouts.total_s
-        pieces: list[bytes] = []
-        while piece := response.raw.read1(_PIECE_BYTES, decode_content=True):
-            pieces.append(piece)
-            if self.clock.now() > deadline:
-                raise Transient(f"answer not complete within {self.timeouts.total_s:g} s")
-        return b"".join(pieces)
-
     def _pooled(self, pool_size: int) -> requests.Session:
         http = requests.Session()
         # A proxy or .netrc of the environment has no business between two loopback ports.
         http.trust_env = not is_loopback(self.base_url)
         http.headers["User-Agent"] = _USER_AGENT
+        http.headers["Accept-Encoding"] = "gzip"
         http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, pool_block=True)
+        adapter = TimedAdapter(pool_connections=1, pool_maxsize=pool_size, pool_block=True)
         http.mount("https://", adapter)
         http.mount("http://", adapter)
         return http

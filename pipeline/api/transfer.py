@@ -2,26 +2,34 @@
 
 Such a URL is a secret for as long as it lives, and so are the signatures in its query: neither is
 named in an error or a log, ours or the HTTP library's.
+
+What a URL and the redirects behind it may name: any host by https. This machine, by http as well,
+only when the API itself is on this machine; another address that is not public (private, link
+local and the like) only when it is the API's own host or the API is on this machine. Names are
+not looked up: what https reaches has to have a certificate for the name.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 from requests import PreparedRequest
 
 from pipeline.api.credentials import is_loopback
+from pipeline.api.deadline import Deadline
 from pipeline.api.faults import Transient
 from pipeline.api.session import ApiSession, broken
 from pipeline.errors import StorageError
 
 _PIECE_BYTES = 1 << 18
+_MOST_REDIRECTS = 3
 _RANGE_START = re.compile(r"bytes (\d+)-")
 
 
@@ -51,11 +59,13 @@ class Transfer:
     Args:
         session: for its connections, patience and clock; its key stays where it is.
         partial: what has come so far; absent or from an earlier transfer.
+        size: announced bytes of the whole file; never more than one byte beyond is written.
     """
 
-    def __init__(self, session: ApiSession, partial: Path) -> None:
+    def __init__(self, session: ApiSession, partial: Path, size: int) -> None:
         self._session = session
         self._partial = partial
+        self._size = size
         self._version = ""  # ETag
 
     def attempt(self, url: str) -> None:
@@ -67,29 +77,50 @@ class Transfer:
             StorageError: the disk refused.
         """
         have = self._partial.stat().st_size if self._partial.exists() else 0
+        if have > self._size:
+            self._partial.unlink()
+            have = 0
         # The file is compressed already; another encoding would only shift the byte positions.
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
             if self._version:
                 headers["If-Range"] = self._version
+        patience = self._session.timeouts
+        deadline = Deadline(patience.total_s + (self._size - have) / patience.slowest_bytes_per_s)
         try:
-            with self._session.files.get(
-                _checked(url),
-                headers=headers,
-                auth=_nobody,
-                timeout=(self._session.timeouts.connect_s, self._session.timeouts.read_s),
-                stream=True,
-            ) as response:
-                self._keep(response, have)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            with deadline:
+                self._follow(url, headers, have)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as error:
             # Without the cause: it holds the URL.
-            raise Transient(broken(error)) from None
+            late = f"file not complete within {deadline.seconds:.1f} s"
+            raise Transient(late if deadline.over else broken(error)) from None
         except OSError as error:
             raise StorageError(
                 f"{self._partial}: cannot be written: {error.strerror}",
                 "check the disk and the folder, then run again",
             ) from error
+
+    def _follow(self, url: str, headers: dict[str, str], have: int) -> None:
+        """Gets the file; every redirect has to keep the rules of the first URL."""
+        session = self._session
+        for _ in range(_MOST_REDIRECTS + 1):
+            if fault := _fault(url, session.base_url):
+                raise UrlSpent(f"download URL: {fault}")
+            with session.files.get(
+                url,
+                headers=headers,
+                auth=_nobody,
+                timeout=(session.timeouts.connect_s, session.timeouts.read_s),
+                stream=True,
+                allow_redirects=False,
+            ) as response:
+                target = session.files.get_redirect_target(response)
+                if target is None:
+                    self._keep(response, have)
+                    return
+            url = urljoin(url, target)
+        raise UrlSpent(f"download URL: more than {_MOST_REDIRECTS} redirects")
 
     def _keep(self, response: requests.Response, have: int) -> None:
         status = response.status_code
@@ -104,18 +135,22 @@ class Transfer:
             self._partial.unlink(missing_ok=True)
             raise Transient("another range than asked for", status)
         self._version = response.headers.get("ETag", "")
-        self._write(response, "ab" if status == 206 else "wb")
+        self._write(response, have if status == 206 else 0)
 
-    def _write(self, response: requests.Response, mode: str) -> None:
-        clock, patience = self._session.clock, self._session.timeouts.total_s
-        deadline = clock.now() + patience
-        with self._partial.open(mode) as file:
-            while piece := response.raw.read1(_PIECE_BYTES, decode_content=False):
+    def _write(self, response: requests.Response, have: int) -> None:
+        with self._partial.open("ab" if have else "wb") as file:
+            while piece := response.raw.read1(
+                min(_PIECE_BYTES, self._size + 1 - have), decode_content=False
+            ):
                 file.write(piece)
-                if clock.now() > deadline:
-                    raise Transient(f"file not complete within {patience:g} s")
+                have += len(piece)
+                if have > self._size:
+                    break
             file.flush()
             os.fsync(file.fileno())
+        if have > self._size:
+            self._partial.unlink()
+            raise Transient(f"size: expected {self._size} bytes, got more", 200, garbled=True)
 
 
 def _start(response: requests.Response) -> int | None:
@@ -123,11 +158,29 @@ def _start(response: requests.Response) -> int | None:
     return int(found[1]) if found else None
 
 
-def _checked(url: str) -> str:
-    """``url``, if nobody on the way could exchange the file."""
-    if urlsplit(url).scheme != "https" and not is_loopback(url):
-        raise UrlSpent("download URL: expected https")
-    return url
+def _fault(url: str, api: str) -> str:
+    """Why nothing is fetched from ``url``, when ``api`` is where the API is; "" when it may be."""
+    try:
+        parts, host = urlsplit(url), urlsplit(url).hostname or ""
+    except ValueError:
+        return "expected a URL"
+    if is_loopback(api) and is_loopback(url) and parts.scheme in ("http", "https"):
+        return ""
+    # Backslashes, blanks and the like are read in more than one way.
+    if parts.scheme != "https" or not host or any(c <= " " or c == "\\" for c in url):
+        return "expected https"
+    if _is_public(host) or is_loopback(api) or host == urlsplit(api).hostname:
+        return ""
+    return "expected a public host, got an address of this machine or network"
+
+
+def _is_public(host: str) -> bool:
+    """False for addresses that are not, and for names of this machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.rstrip(".").rpartition(".")[2] != "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_global
 
 
 def _nobody(request: PreparedRequest) -> PreparedRequest:

@@ -89,6 +89,12 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--rate-window", choices=WINDOW_KINDS, default=_LIMITS.window)
     group.add_argument(
+        "--rate-burst",
+        type=int,
+        metavar="N",
+        help="requests that --rate-window bucket holds (default: as many as the limit)",
+    )
+    group.add_argument(
         "--rate-failed",
         choices=["count", "free"],
         default="count",
@@ -203,6 +209,7 @@ def _limits(args: argparse.Namespace) -> LimitOptions | None:
     return LimitOptions(
         per_minute=None if args.rate_limit is True else args.rate_limit,
         window=args.rate_window,
+        burst=args.rate_burst,
         count_failed=args.rate_failed == "count",
         fins_per_minute=args.rate_fins,
         fins_in_plan=not args.rate_fins_separate,

@@ -35,7 +35,8 @@ class LimitOptions:
     Args:
         per_minute: requests a minute; None for those of the plan.
         window: ``sliding``: the last 60 seconds; ``fixed``: from one full minute of the clock to
-            the next; ``bucket``: a bucket of that size, refilled evenly.
+            the next; ``bucket``: a bucket of ``burst`` requests, refilled evenly at the limit.
+        burst: what a bucket holds; None for as much as the limit.
         count_failed: whether requests answered with an error, 429 included, count too.
         fins_per_minute: for ``/fins/summary`` and ``/fins/details``, each.
         fins_in_plan: whether those also use up the plan's budget.
@@ -51,6 +52,7 @@ class LimitOptions:
 
     per_minute: int | None = None
     window: WindowKind = "sliding"
+    burst: int | None = None
     count_failed: bool = True
     fins_per_minute: int = 60
     fins_in_plan: bool = True
@@ -60,13 +62,15 @@ class LimitOptions:
     retry_after: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("per_minute", "fins_per_minute"):
+        for name in ("per_minute", "fins_per_minute", "burst"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"simulator limits: {name}: expected 1 or more, got {value}")
         if self.window not in WINDOW_KINDS:
             known = ", ".join(WINDOW_KINDS)
             raise UsageError(f"simulator limits: window {self.window!r}: expected one of {known}")
+        if self.burst is not None and self.window != "bucket":
+            raise UsageError("simulator limits: burst: only a bucket has one; set window=bucket")
         if (self.block_after or 0) < 0 or self.block_s < 0:
             raise UsageError("simulator limits: the block: expected 0 or more")
         if not 400 <= self.block_status <= 599:
@@ -106,10 +110,9 @@ class RateLimiter:
         self._off = options is None
         self._clock = clock
         limit = self._options.per_minute or REQUESTS_PER_MINUTE[plan]
-        self._plan = _window(self._options.window, limit)
+        self._plan = _window(self._options, limit)
         self._own = {
-            path: _window(self._options.window, self._options.fins_per_minute)
-            for path in OWN_BUDGET
+            path: _window(self._options, self._options.fins_per_minute) for path in OWN_BUDGET
         }
         after = self._options.block_after
         self._block = _Block(limit if after is None else after, self._options.block_s)
@@ -253,14 +256,15 @@ class FixedWindow:
 
 
 class TokenBucket:
-    """A bucket of ``limit`` requests, refilled at ``limit`` a minute.
+    """A bucket of ``holds`` requests, by default ``limit``, refilled at ``limit`` a minute.
 
     Requests charged without room put it in debt, but never by more than it holds.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, holds: int | None = None) -> None:
         self._limit = limit
-        self._tokens, self._at = float(limit), -math.inf
+        self._holds = float(limit if holds is None else min(holds, limit))
+        self._tokens, self._at = self._holds, -math.inf
 
     def has_room(self, now: float) -> bool:
         self._refill(now)
@@ -268,11 +272,11 @@ class TokenBucket:
 
     def charge(self, now: float) -> None:
         self._refill(now)
-        self._tokens = max(self._tokens - 1, -float(self._limit))
+        self._tokens = max(self._tokens - 1, -self._holds)
 
     def give_back(self, came: float, now: float) -> None:  # noqa: ARG002 (a bucket has no past)
         self._refill(now)
-        self._tokens = min(self._tokens + 1, float(self._limit))
+        self._tokens = min(self._tokens + 1, self._holds)
 
     def wait(self, now: float) -> float:
         self._refill(now)
@@ -281,14 +285,14 @@ class TokenBucket:
     def _refill(self, now: float) -> None:
         if now > self._at:
             gained = 0.0 if self._at == -math.inf else (now - self._at) * self._limit / _MINUTE
-            self._tokens = min(self._tokens + gained, float(self._limit))
+            self._tokens = min(self._tokens + gained, self._holds)
             self._at = now
 
 
-def _window(kind: WindowKind, limit: int) -> Window:
+def _window(options: LimitOptions, limit: int) -> Window:
     kinds: dict[WindowKind, Callable[[int], Window]] = {
         "sliding": SlidingWindow,
         "fixed": FixedWindow,
-        "bucket": TokenBucket,
+        "bucket": lambda limit: TokenBucket(limit, options.burst),
     }
-    return kinds[kind](limit)
+    return kinds[options.window](limit)

@@ -44,18 +44,50 @@ def test_no_window_ever_holds_more_than_the_limit(
         assert most_in_any_window(sent["fins/summary"], 60.0) <= summary_limit
 
 
-@pytest.mark.parametrize(("limit", "allowed"), [(5, 5), (60, 59), (120, 118), (500, 490)])
-def test_the_margin_leaves_room_but_hardly_any_time(limit: int, allowed: int) -> None:
+@given(
+    st.lists(st.tuples(st.floats(0, 40), st.sampled_from([PLAN, BOTH])), min_size=1, max_size=80),
+    st.integers(1, 40),
+    st.integers(1, 8),
+)
+def test_requests_leave_evenly_but_for_a_few(
+    calls: list[tuple[float, tuple[str, ...]]], limit: int, burst: int
+) -> None:
+    """A bucket of ``burst`` requests, refilled at the plan's rate, refuses none, whatever came."""
+    clock = FakeClock()
+    pacing = Pacing(burst=burst)
+    limiter = RateLimiter({"plan": limit, "fins/summary": 7}, pacing, clock)
+    sent = []
+    for gap, names in calls:
+        clock.wait(gap)
+        sent.append(limiter.acquire(names))
+    for i, first in enumerate(sent):
+        for number, last in enumerate(sent[i:], 1):
+            assert number <= max(burst, 1) + (last - first) * limit / 60.0 + 1e-4
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed", "burst"),
+    [(1, 1, 1), (5, 5, 2), (60, 59, 5), (120, 118, 5), (500, 490, 5)],
+)
+def test_the_margin_leaves_room_but_hardly_any_time(limit: int, allowed: int, burst: int) -> None:
     """98 % of the limit in 61 seconds: less than 5 % slower than the limit itself."""
     clock = FakeClock()
     limiter = RateLimiter({"plan": limit}, clock=clock)
     start = clock.now()
     moments = [limiter.acquire(PLAN) - start for _ in range(4 * allowed)]
-    assert moments[allowed - 1] == 0.0
-    assert moments[allowed] == pytest.approx(61.0)
-    assert moments[-1] == pytest.approx(3 * 61.0)
-    assert (61.0 / allowed) / (60.0 / limit) < 1.05
-    assert most_in_any_window(moments, 60.0) == allowed
+    assert moments[:burst] == [0.0] * burst
+    gaps = [b - a for a, b in zip(moments[burst - 1 :], moments[burst:allowed], strict=False)]
+    assert gaps == pytest.approx([61.0 / allowed] * len(gaps))
+    assert moments[-1] <= 4 * allowed * 60.0 / limit * 1.05
+    assert most_in_any_window(moments, 61.0 - 1e-6) <= allowed
+
+
+def test_a_plan_of_60_stays_far_below_what_was_refused() -> None:
+    """About 30 requests in 12 s were refused once; ours take more than 25 s."""
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": 60}, clock=clock)
+    moments = [limiter.acquire(PLAN) for _ in range(30)]
+    assert 25.0 < moments[-1] - moments[0] < 27.0
 
 
 def test_threads_share_one_window() -> None:
@@ -84,6 +116,39 @@ def test_a_refusal_holds_back_everything_for_a_minute() -> None:
     sent_at = limiter.acquire(PLAN)
     assert limiter.refused(sent_at) == 60.0
     assert limiter.acquire(("other",)) == sent_at + 60.0
+
+
+def test_after_a_refusal_requests_leave_slowly_for_a_while() -> None:
+    """One at a time at half the pace for two minutes; then as before."""
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": 60}, clock=clock)
+    limiter.refused(limiter.acquire(PLAN))
+    first = limiter.acquire(PLAN)
+    moments = [first] + [limiter.acquire(PLAN) for _ in range(100)]
+    gaps = [b - a for a, b in zip(moments, moments[1:], strict=False)]
+    slow, usual = 2 * 61 / 59, 61 / 59
+    while_slow = [gap for gap, at in zip(gaps, moments[1:], strict=False) if at < first + 120.0]
+    assert while_slow == pytest.approx([slow] * 58)
+    assert gaps[-20:] == pytest.approx([usual] * 20)
+
+
+def test_each_refusal_halves_the_pace_down_to_an_eighth() -> None:
+    """And each quiet time doubles it."""
+    clock = FakeClock()
+    limiter = RateLimiter({"plan": 60}, clock=clock)
+
+    def gap() -> float:
+        return -(limiter.acquire(PLAN) - limiter.acquire(PLAN)) / (61 / 59)
+
+    for slowness in (2, 4, 8, 8):
+        limiter.refused(limiter.acquire(PLAN))
+        assert gap() == pytest.approx(slowness)
+    for slowness in (4, 2, 1):
+        clock.wait(120.0)
+        limiter.acquire(PLAN)
+        if slowness > 1:
+            assert gap() == pytest.approx(slowness)
+    assert gap() == 0.0  # the burst is back
 
 
 def test_refusals_of_one_burst_count_once() -> None:
@@ -158,7 +223,8 @@ def test_sessions_of_a_process_share_the_limiter_of_their_plan() -> None:
 def test_limiters_with_one_ledger_keep_one_window(
     calls: list[tuple[float, int, bool]], limit: int
 ) -> None:
-    """One after the other or in turns, as processes of an account do: never more than the limit."""
+    """One after the other or in turns, as processes of an account do: never more than the limit,
+    and evenly."""
     clock, ledger = FakeClock(), MemoryLedger()
     limiters: dict[int, RateLimiter] = {}
     sent: list[float] = []
@@ -169,18 +235,23 @@ def test_limiters_with_one_ledger_keep_one_window(
         sent.append(limiters[process].acquire(PLAN))
     if sent:
         assert most_in_any_window(sent, 60.0) <= limit
+    burst = max(1, min(5, limit // 2))
+    for i, first in enumerate(sent):
+        for number, last in enumerate(sent[i:], 1):
+            assert number <= burst + (last - first) * limit / 60.0 + 1e-4
 
 
 def test_a_new_process_begins_where_the_last_one_ended() -> None:
-    """It waits for what is left of the minute, and not longer."""
+    """It waits for the next moment that is due, and not longer: 61 s / 5 apart, but for two."""
     clock, ledger = FakeClock(), MemoryLedger()
-    for _ in range(5):
-        RateLimiter({"plan": 5}, clock=clock, ledger=ledger).acquire(PLAN)
-    clock.wait(40.0)
+    sent = [
+        RateLimiter({"plan": 5}, clock=clock, ledger=ledger).acquire(PLAN) - 1000.0
+        for _ in range(7)
+    ]
+    assert sent == pytest.approx([0.0, 0.0, 12.2, 24.4, 36.6, 61.0, 61.0])
+    clock.wait(12.0)
     later = RateLimiter({"plan": 5}, clock=clock, ledger=ledger)
-    for _ in range(5):
-        later.acquire(PLAN)
-    assert clock.waits == [40.0, 21.0]
+    assert [later.acquire(PLAN) - 1000.0 for _ in range(2)] == pytest.approx([73.2, 85.4])
 
 
 def test_only_limited_budgets_are_noted() -> None:
@@ -216,9 +287,9 @@ def test_own_requests_are_counted_without_a_ledger_too() -> None:
 
     clock = FakeClock()
     limiter = RateLimiter({"plan": 5}, clock=clock, ledger=Forgetful())
-    for _ in range(11):
-        limiter.acquire(PLAN)
-    assert clock.waits == [61.0, 61.0]
+    sent = [limiter.acquire(PLAN) - 1000.0 for _ in range(11)]
+    assert sent[:7] == pytest.approx([0.0, 0.0, 12.2, 24.4, 36.6, 61.0, 61.0])
+    assert sent[10] == pytest.approx(122.0)
 
 
 @given(

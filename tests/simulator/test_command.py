@@ -124,6 +124,15 @@ def test_a_limit_without_a_number_is_the_plans():
     assert codes == [200] * 5 + [429] * 2
 
 
+def test_a_bucket_may_hold_less_than_the_limit():
+    """Two of sixty at once."""
+    options = ["--rate-limit", "--plan", "light", "--rate-window", "bucket", "--rate-burst", "2"]
+    with command(*options) as (_, line):
+        url, headers = line.strip() + "/markets/calendar", {"x-api-key": "simulator"}
+        codes = [requests.get(url, headers=headers, timeout=20).status_code for _ in range(4)]
+    assert (codes[:2], codes.count(429) > 0) == ([200] * 2, True)
+
+
 def test_a_port_in_use_is_refused(capsys):
     """The message says which port."""
     with socket.socket() as taken:

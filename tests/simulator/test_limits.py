@@ -88,17 +88,18 @@ def test_a_fixed_window_counts_by_the_minute_of_the_clock(arrivals, limit):
         edge.charge(now)
 
 
-@given(ARRIVALS, st.integers(1, 6))
-def test_a_bucket_gives_its_content_and_what_flows_in(arrivals, limit):
-    """Over any span: the limit, and the limit per minute on top."""
-    bucket, let_in = TokenBucket(limit), []
+@given(ARRIVALS, st.integers(1, 6), st.one_of(st.none(), st.integers(1, 6)))
+def test_a_bucket_gives_its_content_and_what_flows_in(arrivals, limit, holds):
+    """Over any span: what it holds, and the limit per minute on top."""
+    bucket, let_in = TokenBucket(limit, holds), []
     for now in arrivals:
         if bucket.has_room(now):
             bucket.charge(now)
             let_in.append(now)
     for i, first in enumerate(let_in):
         for j, last in enumerate(let_in[i:]):
-            assert j + 1 <= limit + (last - first) * limit / 60 + 1e-6
+            content = limit if holds is None else holds
+            assert j + 1 <= content + (last - first) * limit / 60 + 1e-6
 
 
 @given(st.sampled_from([SlidingWindow, FixedWindow, TokenBucket]), ARRIVALS, st.integers(1, 6))
@@ -120,6 +121,16 @@ def test_failed_requests_count_or_not(window):
         account = Account(window=window, per_minute=4, count_failed=counted, block_after=0)
         assert [account.ask(outcome=400) for _ in range(3)] == [400] * 3
         assert account.served(6) == (1 if counted else 4)
+
+
+def test_a_small_bucket_refuses_a_burst_that_a_minute_allows():
+    """Thirty at once of 60 a minute; then one for each second that passes."""
+    account = Account(window="bucket", burst=30, count_failed=False, block_after=0)
+    assert account.served(60) == 30
+    account.now += 7
+    assert account.served(60) == 7
+    account.now += 600
+    assert account.served(60) == 30
 
 
 def test_who_keeps_asking_stays_out_when_refusals_count():
@@ -191,6 +202,8 @@ def test_without_options_nothing_is_limited():
         {"per_minute": 0},
         {"fins_per_minute": 0},
         {"window": "other"},
+        {"window": "bucket", "burst": 0},
+        {"burst": 30},
         {"block_after": -1},
         {"block_s": -1.0},
         {"block_status": 200},
