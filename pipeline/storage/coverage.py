@@ -95,6 +95,7 @@ class Coverage:
             StorageError: a part of the cache that is there cannot be read.
         """
         first, last = (dt.date.fromisoformat(status[f"covered_{end}"]) for end in ("from", "to"))
+        keys = keys.drop_null()  # the gate has a word on such rows
         days = set(pc.unique(keys["Date"]).to_pylist())
         unchecked: dict[str, str] = {}
         holes: list[str] = []
@@ -155,7 +156,7 @@ class Coverage:
         listing = self._listing(status, covered, unchecked)
         if listing is None:
             return _Compared()
-        days = pc.unique(keys["Date"]).to_numpy().astype("datetime64[D]")
+        days = np.array(pc.unique(keys["Date"]).to_pylist(), "datetime64[D]")
         asked = days if sessions is None else np.union1d(days, sessions)
         answered = np.array([str(day) in listing.days for day in asked], dtype=bool)
         if not answered.all():
