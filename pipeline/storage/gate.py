@@ -24,7 +24,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -351,13 +350,18 @@ def _without_gaps(verdicts: Sequence[Verdict], checks: Checks) -> list[Verdict]:
         return list(verdicts)
     found: dict[str, str] = {}
     ranges = sorted((v.covered, v.chunk_id) for v in verdicts if v.covered is not None)
-    for (before, early), (after, late) in pairwise(ranges):
-        if lost := sessions_between(before[1], after[0], calendar, checks.years):
-            found[late] = (
-                f"begins {after[0]}, but chunk {early} ends {before[1]}: {len(lost)} sessions "
+    furthest: tuple[dt.date, str] | None = None
+    for (first, last), chunk_id in ranges:
+        if furthest is not None and (
+            lost := sessions_between(furthest[0], first, calendar, checks.years)
+        ):
+            found[chunk_id] = (
+                f"begins {first}, but chunk {furthest[1]} ends {furthest[0]}: {len(lost)} sessions "
                 f"between them are in neither, {some(lost)}; build them with --start {lost[0]} "
                 f"--end {lost[-1]}"
             )
+        if furthest is None or last > furthest[0]:
+            furthest = last, chunk_id
     return [replace(v, gaps=(found[v.chunk_id],)) if v.chunk_id in found else v for v in verdicts]
 
 

@@ -121,7 +121,10 @@ def test_the_reorganisation_of_april_2022_is_a_change_only_for_those_that_moved(
     """First section to Prime is the same tier, first section to Standard is not."""
     before, after = ["0101"] * 3, ["0111", "0112", "0113"]
     tier = np.array(
-        [[MARKET.number(b)] * 4 + [MARKET.number(a)] * 3 for b, a in zip(before, after, strict=True)]
+        [
+            [MARKET.number(b)] * 4 + [MARKET.number(a)] * 3
+            for b, a in zip(before, after, strict=True)
+        ]
     )
     values = identity.compute(market_of(7, 5, listed=np.ones((3, 7), bool), tier=tier))
     moved = [NAN, NAN, 0, 1, 2]
