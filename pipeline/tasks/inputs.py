@@ -115,7 +115,7 @@ class ChunkInputs:
         table = self._store.read(snapshot, wanted, first, self.columns[-1].astype(object))
         cutoff = decision_time(self.columns[-1], self.calendar)
         seen = visible(table, endpoint.publication, cutoff, self.calendar)
-        self.unknown.extend(unknown_lines(source, seen))  # from several threads
+        self.unknown += list(unknown_lines(source, seen))  # whole: several threads add to it
         return Source(seen, endpoint.publication)
 
     def _refuse_gap(self) -> None:
