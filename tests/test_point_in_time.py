@@ -18,7 +18,8 @@ import pytest
 
 from pipeline.features import candle, catalog, matrix, price_return
 from pipeline.features.spec import FloatArray
-from pipeline.market.codes import MARKET_TIERS, is_ordinary_share
+from pipeline.market.closed_lists import MARKET_TIERS
+from pipeline.market.codes import is_ordinary_share
 from pipeline.market.data import Market
 
 from .markets import (

@@ -134,7 +134,7 @@ def findings(verdict: Verdict) -> list[str]:
     for kind, names in kinds.items():
         if names:
             lines.append(f"{kind} ({len(names)}): {_some(names)}")
-    return [*lines, *verdict.issues, *verdict.conflicts]
+    return [*lines, *verdict.issues, *verdict.holes, *verdict.conflicts, *verdict.gaps]
 
 
 def _lines(report: _Report) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """``g5 merge-chunks``: publish what is there as a dataset, without a Luigi run.
 
 1. The chunks of the folder, or of some years of it.
-2. What of them is fit, and what the flags make of the rest: refuse, leave out, or say so.
-3. The merge itself, which refuses different schemas and origins whatever the flags say.
+2. Their sessions and stocks against calendar and listing, as far as the cache has them: a hole is
+   refused, and what cannot be compared is said.
+3. What else of them is fit, and what the flags make of the rest: refuse, leave out, or say so.
+4. The merge itself, which refuses different schemas and origins whatever the flags say.
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ from pipeline.cli.check_chunks import findings
 from pipeline.errors import MissingData, SchemaMismatch, StorageError, UsageError
 from pipeline.market.periods import Period
 from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.coverage import Coverage
 from pipeline.storage.datasets import DatasetStore
-from pipeline.storage.gate import OTHER_BYTES, Checks, Verdict, judge_all
+from pipeline.storage.gate import OTHER_BYTES, Checks, Verdict, judge_all, unchecked
 from pipeline.storage.place import place_of
 from pipeline.storage.views import ViewStore
-from pipeline.tasks import config, planning, years
+from pipeline.tasks import config, label_state, planning, standing, years
 
 _HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -79,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
         UsageError: years that cut a chunk in two.
         MissingData: no chunk, or some that are not complete.
         SchemaMismatch: chunks of different schemas, or not of the wanted one.
-        StorageError: a damaged chunk, different origins, overlapping dates.
+        StorageError: a damaged chunk, missing sessions or stocks, different origins, overlapping
+            dates.
         AlreadyRunning: a run is writing to the output root.
     """
     root = args.output_dir or config.settings().data_output_dir
@@ -130,11 +134,22 @@ def _chosen(store: ChunkStore, args: argparse.Namespace) -> list[str]:
     if args.filter_by_year:
         chosen = years.of_years(chosen, args.filter_by_year)
     validate = args.validate_schema or args.fail_on_schema_mismatch
+    manifest = planning.load_manifest() if validate else None
+    root, origin = store.folder.parent, standing.main_origin(store.statuses(chosen).values())
+    coverage = Coverage(root, label_state.cached_calendar(root, origin))
+    checks = Checks(
+        keys=args.strict, sha256=args.strict, coverage=coverage, years=args.filter_by_year
+    )
+    verdicts = judge_all(store, chosen, manifest, checks)
+    for line in unchecked(verdicts):
+        _warn(line)
+    for verdict in verdicts:
+        for line in () if args.strict else verdict.gaps:
+            _warn(f"{verdict.chunk_id} {line}")
+    if not args.allow_partial:
+        _refuse_holes(verdicts)
     if not (validate or args.strict or args.allow_partial or args.require_schema_hash):
         return chosen
-    manifest = planning.load_manifest() if validate else None
-    checks = Checks(keys=args.strict, sha256=args.strict)
-    verdicts = judge_all(store, chosen, manifest, checks)
     if args.fail_on_schema_mismatch:
         _refuse_mismatch(verdicts)
     if args.strict:
@@ -156,6 +171,16 @@ def _refuse_mismatch(verdicts: Sequence[Verdict]) -> None:
     if lines:
         raise SchemaMismatch(
             "merge: chunks against the manifest", lines, "see g5 check-chunks --validate-schema"
+        )
+
+
+def _refuse_holes(verdicts: Sequence[Verdict]) -> None:
+    lines = [f"{v.chunk_id}: {line}" for v in verdicts for line in v.holes]
+    if lines:
+        more = f"; and {len(lines) - 5} more" if len(lines) > 5 else ""
+        raise StorageError(
+            f"merge: sessions or stocks are missing: {'; '.join(lines[:5])}{more}",
+            "build these chunks again: g5 rebuild; or leave them out with --allow-partial",
         )
 
 

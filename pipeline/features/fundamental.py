@@ -7,7 +7,6 @@ code's book may change and holds until the next one.
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from pipeline.features.spec import (
 )
 from pipeline.market.accounts import Accounts
 from pipeline.market.axis import IndexArray
+from pipeline.market.closed_lists import DOCUMENT
 from pipeline.market.data import Market
 from pipeline.market.inforce import NO_ROW
 from pipeline.market.statements import Latest, Statements
@@ -33,9 +33,6 @@ _TWO_YEARS = 780
 
 _SURPRISES = 8  # earlier changes a surprise is compared with
 _MIN_SURPRISES = 6
-
-# Suffix of DocType after the last underscore.
-_STANDARDS: Final = {"JP": 1.0, "IFRS": 2.0, "US": 3.0, "JMIS": 4.0, "Foreign": 5.0, "REIT": 6.0}
 
 _fact = partial(
     Feature,
@@ -203,8 +200,8 @@ FEATURES: tuple[Feature, ...] = (
     _fact(
         name="fs_accounting_std",
         formula=(
-            "suffix of DocType after the last '_': JP=1, IFRS=2, US=3, JMIS=4, Foreign=5, REIT=6, "
-            "other=0. [was fs_standard_*: fs_standard_JGAAP never matched because the suffix is JP]"
+            "suffix of DocType after the last '_': JP=1, IFRS=2, US=3, JMIS=4, Foreign=5, REIT=6. "
+            "[was fs_standard_*: fs_standard_JGAAP never matched because the suffix is JP]"
         ),
     ),
     _fact(
@@ -313,7 +310,7 @@ def _facts(
     """What the rows of the latest period say beside figures; the first one and the last one."""
     rows = statements.rows
     lag = (rows.disclosed - rows.end) / np.timedelta64(1, "D")  # NaN without an end
-    standard = np.array([_standard(kind) for kind in rows.kinds])
+    standard = np.array([DOCUMENT.number(kind) for kind in rows.kinds], dtype=np.float64)
     consolidated = np.array([_consolidated(kind) for kind in rows.kinds])
     return {
         "fs_report_lag_days": np.append(lag, np.nan)[first],
@@ -321,10 +318,6 @@ def _facts(
         "fs_accounting_std": np.append(standard[rows.kind], np.nan)[last],
         "fs_is_consolidated": np.append(consolidated[rows.kind], np.nan)[last],
     }
-
-
-def _standard(kind: str) -> float:
-    return _STANDARDS.get(kind.rpartition("_")[2], 0.0)
 
 
 def _consolidated(kind: str) -> float:

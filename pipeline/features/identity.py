@@ -55,10 +55,10 @@ FEATURES: tuple[Feature, ...] = (
         name="scale_bucket",
         formula=(
             "ordinal of ScaleCat: 'TOPIX Core30'=5, 'TOPIX Large70'=4, 'TOPIX Mid400'=3, "
-            "'TOPIX Small 1'=2, 'TOPIX Small 2'=1, anything else (incl. '-')=0"
+            "'TOPIX Small 1'=2, 'TOPIX Small 2'=1, '-'=0"
         ),
         inputs="eq-master.ScaleCat",
-        null_rule="no master record",
+        null_rule="no master record, or a ScaleCat that is none of these",
     ),
     _feature(
         name="margin_class",
@@ -67,7 +67,7 @@ FEATURES: tuple[Feature, ...] = (
             "[was is_margin_eligible]"
         ),
         inputs="eq-master.Mrgn",
-        null_rule="Mrgn empty",
+        null_rule="Mrgn is none of these",
     ),
     _feature(
         name="is_traded",

@@ -42,6 +42,7 @@ FEATURES: tuple[Feature, ...] = (
         formula=f"{_RECORD}int(TSEMrgnRegCls), 0 if no record. [was dmi_reason_code, a string]",
         inputs=f"{_SOURCE},TSEMrgnRegCls",
         unit="category",
+        null_rule="TSEMrgnRegCls of the record is in no list",
     ),
     _feature(
         name="alert_jsf_restricted",
@@ -49,6 +50,7 @@ FEATURES: tuple[Feature, ...] = (
             f"{_RECORD}1 if PubReason.RestrictedByJSF='1' or PubReason.PrecautionByJSF='1', else 0"
         ),
         inputs=f"{_SOURCE},PubReason",
+        null_rule="neither is '1', and one of the two is not '0'",
     ),
     _feature(
         name="alert_days_20d",

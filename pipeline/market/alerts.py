@@ -14,16 +14,9 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.market.axis import (
-    Axis,
-    FloatArray,
-    IndexArray,
-    Source,
-    dates_of,
-    decoded,
-    numbers_of,
-)
+from pipeline.market.axis import Axis, FloatArray, IndexArray, Source, dates_of, numbers_of
 from pipeline.market.basis import restated
+from pipeline.market.closed_lists import JSF_PRECAUTION, JSF_RESTRICTED, REGULATION
 from pipeline.market.inforce import NO_ROW, offsets_of, rows_in_force
 
 _BY_JSF = ("PubReason.RestrictedByJSF", "PubReason.PrecautionByJSF")
@@ -45,8 +38,9 @@ class MarginAlerts:
         offsets: (codes + 1,) the rows of code i are ``offsets[i]:offsets[i + 1]``.
         since: (rows,) last column at or before AppDate: the basis of the share counts.
         visible: (rows,) first column each row counts on.
-        reg_class: (rows,) number of the exchange's class of regulation, 0 where not told.
-        by_jsf: (rows,) 1 when the securities finance company restricts loans or warns, else 0.
+        reg_class: (rows,) number of the exchange's class of regulation; NaN where it is not known.
+        by_jsf: (rows,) 1 when the securities finance company restricts loans or warns, else
+            0; NaN where that is not known.
         long, short: (rows,) balances in shares, as reported.
         long_change: (rows,) change of ``long`` from the day before; NaN on the first day.
     """
@@ -96,23 +90,17 @@ def margin_alerts(source: Source, axis: Axis) -> MarginAlerts:
     row = np.flatnonzero(axis.may_count(code, visible, axis.first_wanted - HISTORY - DEPTH))
     applied, published = dates_of(table["AppDate"]), dates_of(table["PubDate"])
     row = row[np.lexsort((published[row], applied[row], code[row]))]
-    restricted, warned = (decoded(table[name], _flag)[row] for name in _BY_JSF)
+    restricted, warned = (
+        known.decode(table[known.field])[row] for known in (JSF_RESTRICTED, JSF_PRECAUTION)
+    )
     return MarginAlerts(
         axis=axis,
         offsets=offsets_of(code[row], axis.codes.size),
         since=axis.column_at_or_before(applied[row]),
         visible=visible[row],
-        reg_class=decoded(table["TSEMrgnRegCls"], _class)[row],
-        by_jsf=np.maximum(restricted, warned),
+        reg_class=REGULATION.decode(table["TSEMrgnRegCls"])[row],
+        by_jsf=np.where((restricted == 1.0) | (warned == 1.0), 1.0, restricted + warned),
         long=numbers_of(table["LongOut"])[row],
         short=numbers_of(table["ShrtOut"])[row],
         long_change=numbers_of(table["LongOutChg"])[row],
     )
-
-
-def _flag(text: str) -> float:
-    return float(text == "1")
-
-
-def _class(text: str) -> float:
-    return float(text) if text.isascii() and text.isdigit() else 0.0

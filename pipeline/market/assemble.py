@@ -22,6 +22,7 @@ from pipeline.errors import PipelineError
 from pipeline.market import (
     alerts,
     breakdown,
+    closed_lists,
     dividends,
     flows,
     forecasts,
@@ -36,12 +37,13 @@ from pipeline.market import (
     short_reports,
     statements,
 )
-from pipeline.market import codes as code_tables
-from pipeline.market.axis import NOWHERE, Axis, Source, dates_of, decoded, encoded, positions
+from pipeline.market.axis import NOWHERE, Axis, Source, dates_of, positions
 from pipeline.market.closes import carried_closes
 from pipeline.market.data import Market, Master
 from pipeline.market.panel import RELIST_GAP, BoolArray, FloatArray, Panel
 from pipeline.market.sessions import DateArray, TradingCalendar
+from pipeline.market.texts import encoded
+from pipeline.market.universe import members
 
 IndexArray: TypeAlias = NDArray[np.int64]
 
@@ -109,6 +111,7 @@ def assemble(
 
     Raises:
         EmptyUniverse: nobody is listed on the wanted columns.
+        UnknownMember: a coded field on which the place of a row hangs holds an unknown value.
     """
     codes, master = _master(sources["listed"].table, sessions, n_out)
     raw, factors = _raw_bars(sources["daily_bars"].table, codes, sessions, master.listed)
@@ -153,10 +156,8 @@ def _axis(table: pa.Table, sessions: DateArray) -> tuple[IndexArray, BoolArray]:
 def _master(table: pa.Table, sessions: DateArray, n_out: int) -> tuple[NDArray[np.str_], Master]:
     column, inside = _axis(table, sessions)
     row_code, texts = encoded(table["Code"])
-    tier = decoded(table["Mkt"], code_tables.market_tier)
-    s33 = decoded(table["S33"], code_tables.sector33)
-    ordinary = np.array([code_tables.is_ordinary_share(text) for text in texts], dtype=bool)
-    member = inside & ordinary[row_code] & ~np.isnan(tier) & ~np.isnan(s33)
+    member = inside.copy()
+    member[inside] = members(table.filter(pa.array(inside)))
 
     first = sessions.size - n_out
     names = np.array(texts, dtype=np.str_)
@@ -183,11 +184,11 @@ def _master(table: pa.Table, sessions: DateArray, n_out: int) -> tuple[NDArray[n
 
     master = Master(
         listed=flags(inside),
-        tier=dense(tier),
-        s17=dense(decoded(table["S17"], code_tables.sector17)),
-        s33=dense(s33),
-        scale=dense(decoded(table["ScaleCat"], code_tables.scale_bucket)),
-        margin=dense(decoded(table["Mrgn"], code_tables.margin_class)),
+        tier=dense(closed_lists.MARKET.decode(table["Mkt"])),
+        s17=dense(closed_lists.SECTOR17.decode(table["S17"])),
+        s33=dense(closed_lists.INDUSTRY.decode(table["S33"])),
+        scale=dense(closed_lists.SCALE.decode(table["ScaleCat"])),
+        margin=dense(closed_lists.MARGIN_CLASS.decode(table["Mrgn"])),
         universe=flags(member),
         adj_factor=np.ones((codes.size, sessions.size)),
     )

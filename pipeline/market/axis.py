@@ -6,7 +6,7 @@ negative column, so ages are plain differences: ``column - event column``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.market.asof import Publication, first_visible_column
 from pipeline.market.sessions import DateArray, TradingCalendar
+from pipeline.market.texts import encoded
 
 IndexArray: TypeAlias = NDArray[np.int64]
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -107,25 +108,6 @@ def positions(names: NDArray[np.str_], codes: NDArray[np.str_]) -> IndexArray:
     at = np.searchsorted(codes, names)
     at[at == codes.size] = 0
     return np.where(codes[at] == names, at, NOWHERE)
-
-
-def texts_of(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
-    """(rows,) plain texts, whether dictionary-encoded or not; null counts as an empty one."""
-    return column.cast(pa.string()).fill_null("")
-
-
-def encoded(column: pa.ChunkedArray[Any]) -> tuple[IndexArray, list[str]]:
-    """(rows,) position in the list of distinct texts; null counts as an empty text."""
-    flat = texts_of(column).combine_chunks().dictionary_encode()
-    return flat.indices.to_numpy(zero_copy_only=False).astype(np.int64), [
-        str(text) for text in flat.dictionary.to_pylist()
-    ]
-
-
-def decoded(column: pa.ChunkedArray[Any], meaning: Callable[[str], float]) -> FloatArray:
-    """(rows,) a column of few texts as numbers."""
-    index, texts = encoded(column)
-    return np.array([meaning(text) for text in texts], dtype=np.float64)[index]
 
 
 def ranks(index: IndexArray, texts: Sequence[str]) -> IndexArray:

@@ -35,7 +35,7 @@ class Master:
         tier: 1 Prime and first section, 2 Standard and the like, 3 Growth and the like.
         s17: TOPIX-17 sector number; NaN for 99.
         s33: 33-industry number; NaN for 9999.
-        scale: ordinal of the TOPIX size bucket, 0 (none) to 5 (Core30).
+        scale: ordinal of the TOPIX size bucket, 0 (none) to 5 (Core30); NaN for an unknown one.
         margin: margin class 1, 2 or 3.
         universe: True where the code belongs to the universe of that day.
         adj_factor: AdjFactor of the column's own date, 1 where none.

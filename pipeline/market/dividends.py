@@ -17,24 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.market.axis import (
-    Axis,
-    FloatArray,
-    IndexArray,
-    Source,
-    dates_of,
-    numbers_of,
-    texts_of,
-)
+from pipeline.market.axis import Axis, FloatArray, IndexArray, Source, dates_of, numbers_of
+from pipeline.market.closed_lists import NOTICE
 from pipeline.market.sessions import DateArray
+from pipeline.market.texts import texts_of
 
 COLUMNS: Final[tuple[str, ...]] = (
     "PubDate", "PubTime", "Code", "RefNo", "StatCode", "DivRate", "ExDate", "CARefNo",
 )  # fmt: skip
 
 DEPTH: Final = 500  # columns a notice counts after it became public
-
-_DELETED = "3"  # StatCode
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +75,7 @@ def dividend_notices(source: Source, axis: Axis) -> DividendNotices:
         rate=numbers_of(table["DivRate"]),
     )
     says = (notices.stop > start) & ~np.isnat(ex_date)
-    says &= ~pc.equal(texts_of(table["StatCode"]), pa.scalar(_DELETED)).to_numpy()
+    says &= NOTICE.decode(table["StatCode"]) == 1.0  # neither a deletion nor unknown
     kept = np.flatnonzero(says)
     kept = kept[np.lexsort((ex_date[kept], code[kept]))]  # stable: by CARefNo on one ex-date
     return DividendNotices(**{name: values[kept] for name, values in vars(notices).items()})

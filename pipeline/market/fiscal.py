@@ -16,7 +16,6 @@ from pipeline.market.axis import IndexArray
 from pipeline.market.sessions import DateArray
 
 FULL_YEAR: Final = 4  # quarter of the statements of the whole year
-QUARTERS: Final = {"1Q": 1, "2Q": 2, "3Q": 3, "FY": FULL_YEAR}  # by CurPerType
 YEAR: Final = 12  # months
 
 #: No fiscal year: so far from all of them that years before it are none either.

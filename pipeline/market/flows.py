@@ -19,10 +19,10 @@ from pipeline.market.axis import (
     IndexArray,
     Source,
     dates_of,
-    encoded,
     numbers_of,
 )
 from pipeline.market.sessions import DateArray
+from pipeline.market.texts import encoded
 
 AMOUNTS = ("FrgnBal", "IndBal", "TrstBnkBal", "InvTrBal", "BusCoBal", "FrgnTot", "TotTot")
 COLUMNS = ("PubDate", "StDate", "EnDate", "Section", *AMOUNTS)

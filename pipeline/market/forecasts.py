@@ -20,15 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.market import basis
-from pipeline.market.axis import (
-    Axis,
-    FloatArray,
-    IndexArray,
-    Source,
-    dates_of,
-    encoded,
-    numbers_of,
-)
+from pipeline.market.axis import Axis, FloatArray, IndexArray, Source, dates_of, numbers_of
+from pipeline.market.closed_lists import DOCUMENT
 from pipeline.market.fiscal import NO_YEAR, YEAR, year_of
 from pipeline.market.inforce import NO_ROW, offsets_of
 from pipeline.market.jit import jit
@@ -50,7 +43,6 @@ _FIELDS: Final[Mapping[Item, tuple[tuple[str, str], ...]]] = {
     "NP": (("FNP", "NxFNp"), ("FNCNP", "NxFNCNP")),  # the vendor's spelling
     "DivAnn": (("FDivAnn", "NxFDivAnn"),),
 }
-_DOCUMENTS = ("FinancialStatements", "EarnForecastRevision", "DividendForecastRevision")
 
 COLUMNS: tuple[str, ...] = (
     "DiscDate", "DiscTime", "Code", "DiscNo", "DocType", "CurFYEn", "NxtFYEn",
@@ -239,10 +231,9 @@ def _disclosures(source: Source, axis: Axis) -> _Disclosures:
     table = source.table.select(COLUMNS)
     code, column = axis.position_of(table["Code"]), axis.visible_from(source)
     year_end = dates_of(table["CurFYEn"])
-    kind, kinds = encoded(table["DocType"])
-    forecasting = np.array([any(d in text for d in _DOCUMENTS) for text in kinds], np.bool_)
+    forecasting = DOCUMENT.known(table["DocType"])
     keep = axis.may_count(code, column, axis.first_wanted - DEPTH)
-    keep &= ~np.isnat(year_end) & forecasting[kind]
+    keep &= ~np.isnat(year_end) & forecasting
     rows = np.flatnonzero(keep)
     rows = rows[order_of_disclosure(table.take(pa.array(rows)))]
     this_year, next_year = year_of(year_end[rows]), year_of(dates_of(table["NxtFYEn"])[rows])

@@ -18,19 +18,17 @@ from pipeline.market.axis import (
     IndexArray,
     Source,
     dates_of,
-    encoded,
     numbers_of,
 )
+from pipeline.market.closed_lists import CENTRAL_MONTH, SETTLEMENT
 from pipeline.market.daily import own_columns
 from pipeline.market.sessions import DateArray
+from pipeline.market.texts import encoded
 
 COLUMNS = (
     "ProdCat", "Date", "CM", "CCMFlag", "EmMrgnTrgDiv", "H", "L", "EC", "Settle", "OI", "LTD",
     "SQD",
 )  # fmt: skip
-
-SETTLEMENT_RECORD = "002"  # EmMrgnTrgDiv: 001 repeats a contract when emergency margin was called
-CENTRAL = "1"  # CCMFlag of the central contract month
 
 _LAST_DAY = np.iinfo(np.int64).max
 
@@ -133,7 +131,7 @@ def _contracts(source: Source, axis: Axis, product: str) -> Contracts:
     table = source.table.filter(
         pc.and_(
             pc.equal(source.table["ProdCat"], pa.scalar(product)),
-            pc.equal(source.table["EmMrgnTrgDiv"], pa.scalar(SETTLEMENT_RECORD)),
+            pa.array(SETTLEMENT.decode(source.table["EmMrgnTrgDiv"]) == 1.0),
         )
     )
     column = own_columns(Source(table, source.publication), axis)
@@ -158,10 +156,9 @@ def _contracts(source: Source, axis: Axis, product: str) -> Contracts:
     def days(field: str) -> DateArray:
         return dense(dates_of(table[field]), np.datetime64("NaT"))
 
-    flag, flags = encoded(table["CCMFlag"])
     return Contracts(
         sessions=axis.sessions,
-        central=dense(np.array([text == CENTRAL for text in flags], dtype=bool)[flag], empty=False),
+        central=dense(CENTRAL_MONTH.decode(table["CCMFlag"]) == 1.0, empty=False),
         high=prices("H"),
         low=prices("L"),
         night_close=prices("EC"),

@@ -11,17 +11,10 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.market.axis import (
-    NOWHERE,
-    Axis,
-    FloatArray,
-    IndexArray,
-    Source,
-    encoded,
-    numbers_of,
-)
+from pipeline.market.axis import NOWHERE, Axis, FloatArray, IndexArray, Source, numbers_of
 from pipeline.market.daily import own_columns
 from pipeline.market.panel import SAME_PRICE
+from pipeline.market.texts import encoded
 
 TOPIX_COLUMNS: Final = ("Date", "O", "H", "L", "C")
 INDICES_COLUMNS: Final = ("Date", "Code", "C")

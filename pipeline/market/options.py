@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.market.closed_lists import CALL, OPTION_SETTLEMENT
 from pipeline.market.sessions import DateArray
 
 FloatArray = NDArray[np.float64]
@@ -20,8 +21,6 @@ COLUMNS = (
     "EmMrgnTrgDiv",
 )  # fmt: skip
 
-SETTLEMENT_RECORD = "002"  # EmMrgnTrgDiv: 001 repeats a series when emergency margin was triggered
-PUT, CALL = "1", "2"  # PCDiv
 PERCENT: Final = 100.0
 
 
@@ -78,7 +77,7 @@ def option_quotes(table: pa.Table, sessions: DateArray) -> OptionQuotes:
     on_axis = column >= 0
     if not on_axis.all():
         table, column = table.filter(pa.array(on_axis)), column[on_axis]
-    is_call = pc.equal(table["PCDiv"], pa.scalar(CALL)).to_numpy()
+    is_call = CALL.decode(table["PCDiv"]) == 1.0
     order = _order(column, table["SQD"], table["Strike"], is_call)
     column = column[order]
 
@@ -103,8 +102,8 @@ def option_quotes(table: pa.Table, sessions: DateArray) -> OptionQuotes:
 
 def _settlement_records(table: pa.Table) -> pa.Table:
     """Rows of settlement records that name a contract; a null condition counts as False."""
-    record = pc.equal(table["EmMrgnTrgDiv"], pa.scalar(SETTLEMENT_RECORD))
-    typed = pc.is_in(table["PCDiv"], value_set=pa.array([PUT, CALL]))
+    record = pa.array(OPTION_SETTLEMENT.decode(table["EmMrgnTrgDiv"]) == 1.0)
+    typed = pa.array(~np.isnan(CALL.decode(table["PCDiv"])))
     named = pc.and_(pc.greater(table["Strike"], pa.scalar(0.0)), pc.is_valid(table["SQD"]))
     return table.filter(pc.and_(pc.and_(record, typed), named))
 

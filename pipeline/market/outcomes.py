@@ -7,16 +7,16 @@ arrays; labels are made of them, and of nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.market.axis import NOWHERE, FloatArray, IndexArray, dates_of, encoded, numbers_of
-from pipeline.market.codes import sector33
+from pipeline.market.axis import NOWHERE, FloatArray, IndexArray, dates_of, numbers_of
+from pipeline.market.closed_lists import INDUSTRY
 from pipeline.market.panel import BoolArray
 from pipeline.market.sessions import DateArray
+from pipeline.market.texts import encoded
 
 #: Columns read of every source.
 BAR_COLUMNS = ("Date", "Code", "O", "C", "Vo", "AdjFactor")
@@ -92,7 +92,7 @@ def outcomes_of(
     close, volume = daily.grid(numbers_of(bars["C"])), daily.grid(numbers_of(bars["Vo"]))
     traded = present & ~np.isnan(close) & (volume > 0.0)
     factors = daily.grid(numbers_of(bars["AdjFactor"]), 1.0)
-    sector = listing.grid(_sectors(listed["S33"]))
+    sector = listing.grid(INDUSTRY.decode(listed["S33"]))
     return Outcomes(
         sessions=sessions,
         days=days,
@@ -146,11 +146,6 @@ def _series(table: pa.Table, field: str, sessions: DateArray) -> FloatArray:
     series = np.full(sessions.size, np.nan)
     series[column[column != NOWHERE]] = numbers_of(table[field])[column != NOWHERE]
     return series
-
-
-def _sectors(column: pa.ChunkedArray[Any]) -> FloatArray:
-    index, texts = encoded(column)
-    return np.array([sector33(text) for text in texts], dtype=np.float64)[index]
 
 
 def _last_bar(bars: pa.Table, sessions: DateArray) -> int:

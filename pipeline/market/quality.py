@@ -7,11 +7,14 @@ calendar, the moment of publication and the listing records.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.market.sessions import TradingCalendar
 
@@ -86,9 +89,64 @@ def against_master(days: Days, members: Mapping[dt.date, int]) -> Iterator[Findi
     """
     wrong = [day for day in sorted(set(days) & set(members)) if days[day] != members[day]]
     if wrong:
-        told = [f"{day} has {days[day]} rows, {members[day]} are listed" for day in wrong]
-        more = f" and {len(wrong) - SHOWN} more days" if len(wrong) > SHOWN else ""
-        yield Finding("master", str(wrong[0]), f"{'; '.join(told[:SHOWN])}{more}")
+        told = [_rows_told(day, days[day], members[day]) for day in wrong[:SHOWN]]
+        yield Finding("master", str(wrong[0]), f"{'; '.join(told)}{_more_days(wrong)}")
+
+
+def lost_sessions(
+    days: Collection[dt.date], calendar: TradingCalendar, first: dt.date, last: dt.date
+) -> list[dt.date]:
+    """Sessions of [first, last] without a row, ascending."""
+    return sorted(_dates(calendar, first, last) - set(days))
+
+
+def against_listing(found: pa.Table, expected: pa.Table) -> Iterator[Finding]:
+    """Days on which other codes have rows than the listing records give.
+
+    Args:
+        found: Date (date32) and Code of rows, in order.
+        expected: as ``universe.member_keys``, of the same days. Days without any row are not
+            looked at here: they are lost sessions.
+    """
+    if found.equals(expected):
+        return
+    missing, extra = _beside(expected, found), _beside(found, expected)
+    rows, listed = _counts(found), _counts(expected)
+    for day in sorted({*missing, *extra} & rows.keys()):
+        told = [_rows_told(day, rows[day], listed.get(day, 0))]
+        if codes := missing.get(day):
+            told.append(f"missing {some(codes)}")
+        if codes := extra.get(day):
+            told.append(f"not among them {some(codes)}")
+        yield Finding("master", str(day), ", ".join(told))
+
+
+def joined(findings: Sequence[Finding]) -> str:
+    """Findings of days as one text: the first few, and how many more."""
+    texts = "; ".join(finding.text for finding in findings[:SHOWN])
+    return f"{texts}{_more_days(findings)}"
+
+
+def _beside(these: pa.Table, those: pa.Table) -> dict[dt.date, list[str]]:
+    """By day the codes of the keys that are in the one table only."""
+    only = these.join(those, keys=list(these.column_names), join_type="left anti")
+    by_day: dict[dt.date, list[str]] = defaultdict(list)
+    for key in only.sort_by([(name, "ascending") for name in only.column_names]).to_pylist():
+        by_day[key["Date"]].append(key["Code"])
+    return by_day
+
+
+def _counts(keys: pa.Table) -> dict[dt.date, int]:
+    counts = pc.value_counts(keys["Date"]).to_pylist()
+    return {count["values"]: count["counts"] for count in counts}
+
+
+def _rows_told(day: dt.date, rows: int, listed: int) -> str:
+    return f"{day} has {rows} rows, {listed} are listed"
+
+
+def _more_days(days: Sequence[object]) -> str:
+    return f" and {len(days) - SHOWN} more days" if len(days) > SHOWN else ""
 
 
 def some(things: Sequence[object]) -> str:

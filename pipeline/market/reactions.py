@@ -21,9 +21,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.market.axis import NOWHERE, Axis, IndexArray, Source, dates_of, encoded
+from pipeline.market.axis import NOWHERE, Axis, IndexArray, Source, dates_of
+from pipeline.market.closed_lists import DOCUMENT, PERIOD
+from pipeline.market.fiscal import FULL_YEAR
 from pipeline.market.inforce import offsets_of, rows_in_force
 from pipeline.market.sessions import DateArray
+from pipeline.market.texts import encoded
 
 COLUMNS = ("DiscDate", "DiscTime", "Code", "DocType", "CurPerType", "CurFYEn")
 
@@ -33,8 +36,6 @@ DEPTH = REACH + REMEMBERED  # columns a row counts for after it became visible
 
 NO_REACTION = -(1 << 40)  # reaction column of a code without an event
 
-_STATEMENT = "FinancialStatements"
-_PERIODS = ("1Q", "2Q", "3Q", "FY")
 _CLOSE, _LATER_CLOSE = 15 * 60, 15 * 60 + 30  # minutes after midnight
 _CLOSES_LATER_FROM = np.datetime64("2024-11-05")
 _MIDNIGHT = 24 * 60
@@ -97,17 +98,13 @@ def earnings_events(source: Source, axis: Axis) -> EarningsEvents:
 
 def _periods(table: pa.Table) -> IndexArray:
     """(rows,) a number per fiscal year and quarter, -1 for rows that are no such statement."""
-    (kind, kinds), (quarter, quarters) = (
-        encoded(table[name]) for name in ("DocType", "CurPerType")
-    )
-    is_statement = _looked_up(kind, [_STATEMENT in text for text in kinds])
-    number = {text: i for i, text in enumerate(_PERIODS)}
-    quarter = _looked_up(quarter, [number.get(text, -1) for text in quarters])
+    is_statement = ~np.isnan(DOCUMENT.decode(table["DocType"]))
+    quarter = np.nan_to_num(PERIOD.decode(table["CurPerType"]), nan=0.0).astype(np.int64) - 1
     year_end = dates_of(table["CurFYEn"])
-    known = (is_statement == 1) & (quarter >= 0) & ~np.isnat(year_end)
+    known = is_statement & (quarter >= 0) & ~np.isnat(year_end)
     month = np.where(known, year_end.astype("datetime64[M]").astype(np.int64), 0)
     # Months are counted from 1970: shifted, so that no period of an earlier year is negative.
-    return np.where(known, (month + (1 << 20)) * len(_PERIODS) + quarter, -1)
+    return np.where(known, (month + (1 << 20)) * FULL_YEAR + quarter, -1)
 
 
 def _minutes(table: pa.Table) -> IndexArray:

@@ -20,17 +20,10 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.market.axis import (
-    Axis,
-    FloatArray,
-    IndexArray,
-    Source,
-    dates_of,
-    encoded,
-    ranks,
-)
+from pipeline.market.axis import Axis, FloatArray, IndexArray, Source, dates_of, ranks
 from pipeline.market.inforce import NO_ROW, offsets_of
 from pipeline.market.jit import jit
+from pipeline.market.texts import encoded
 
 COLUMNS = ("PubDate", "SchDate", "FQName", "FYE", "Code")
 

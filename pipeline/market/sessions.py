@@ -7,14 +7,12 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
+from pipeline.market.closed_lists import HOLIDAY
 
 DateArray: TypeAlias = NDArray[np.datetime64]
-
-OPEN_DIVISIONS = ("1", "2")  # HolDiv: 1 = business day, 2 = half day; 0 and 3 are closed for shares
 
 
 class NotASession(PipelineError):
@@ -39,9 +37,14 @@ class TradingCalendar:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> TradingCalendar:
-        """Sessions of a calendar table with columns ``Date`` (date32) and ``HolDiv`` (string)."""
-        is_open = pc.is_in(table["HolDiv"], value_set=pa.array(OPEN_DIVISIONS))
-        dates = table.filter(is_open)["Date"].to_numpy().astype("datetime64[D]")
+        """Sessions of a calendar table with columns ``Date`` (date32) and ``HolDiv`` (string).
+
+        Raises:
+            UnknownMember: a day of which nobody knows whether shares are traded on it.
+        """
+        HOLIDAY.refuse_unknown(table)
+        is_open = HOLIDAY.decode(table["HolDiv"]) == 1.0
+        dates = table.filter(pa.array(is_open))["Date"].to_numpy().astype("datetime64[D]")
         return cls(np.unique(dates))
 
     def index(self, date: np.datetime64) -> int:

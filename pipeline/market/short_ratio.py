@@ -7,17 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.market.axis import (
-    NOWHERE,
-    Axis,
-    FloatArray,
-    IndexArray,
-    Source,
-    encoded,
-    numbers_of,
-)
-from pipeline.market.codes import sector33
+from pipeline.market.axis import NOWHERE, Axis, FloatArray, IndexArray, Source, numbers_of
+from pipeline.market.closed_lists import SHORT_INDUSTRY
 from pipeline.market.daily import own_columns
+from pipeline.market.texts import encoded
 
 COLUMNS = ("Date", "S33", "SellExShortVa", "ShrtWithResVa", "ShrtNoResVa")
 
@@ -71,11 +64,16 @@ class ShortRatios:
 
 
 def short_ratios(source: Source, axis: Axis) -> ShortRatios:
-    """Arrange the rows of mkt-short-ratio along the columns."""
+    """Arrange the rows of mkt-short-ratio along the columns.
+
+    Raises:
+        UnknownMember: a row of an industry that is in no list.
+    """
     column = own_columns(source, axis)
     keep = column >= 0
-    text, texts = encoded(source.table["S33"])
-    numbers = np.array([sector33(name) for name in texts], dtype=np.float64)
+    SHORT_INDUSTRY.refuse_unknown(source.table)
+    text, texts = encoded(SHORT_INDUSTRY.normalised(source.table["S33"]))
+    numbers = np.array([SHORT_INDUSTRY.number(name) for name in texts], dtype=np.float64)
     ascending = np.lexsort((np.array(texts, dtype=np.str_), numbers))  # NaN is last
     row = np.argsort(ascending)
     at = (row[text[keep]], column[keep])

@@ -23,17 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.market.axis import (
-    Axis,
-    FloatArray,
-    IndexArray,
-    Source,
-    dates_of,
-    encoded,
-    numbers_of,
-    ranks,
-)
+from pipeline.market.axis import Axis, FloatArray, IndexArray, Source, dates_of, numbers_of, ranks
 from pipeline.market.inforce import offsets_of
+from pipeline.market.texts import encoded
 
 _REPORTER = ("SSName", "DICName", "FundName")
 

@@ -17,20 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.market.axis import (
-    Axis,
-    FloatArray,
-    IndexArray,
-    Source,
-    dates_of,
-    encoded,
-    numbers_of,
-    texts_of,
-)
-from pipeline.market.fiscal import NO_YEAR, QUARTERS, year_of
+from pipeline.market.axis import Axis, FloatArray, IndexArray, Source, dates_of, numbers_of
+from pipeline.market.closed_lists import DOCUMENT, PERIOD
+from pipeline.market.fiscal import NO_YEAR, year_of
 from pipeline.market.inforce import NO_ROW, offsets_of
 from pipeline.market.jit import jit
 from pipeline.market.sessions import DateArray
+from pipeline.market.texts import encoded, texts_of
 
 BoolArray = NDArray[np.bool_]
 
@@ -55,8 +48,6 @@ COLUMNS: Final = (
     "DiscDate", "DiscTime", "Code", "DiscNo", "DocType", "CurPerType", "CurPerEn", "CurFYEn",
     *FIELDS, *(own for own in FIELDS.values() if own is not None),
 )  # fmt: skip
-
-_STATEMENT = "FinancialStatements"  # in DocType; revisions of forecasts have other types
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +81,8 @@ class StatementRows:
 def statement_rows(source: Source, axis: Axis) -> StatementRows:
     """The statements of fin-summary that count on any column of the panel.
 
-    Left out are rows of other documents, of other periods than 1Q, 2Q, 3Q and FY, without a
-    CurFYEn, and of codes that are not on the axis.
+    Left out are rows of other and of unknown documents, of other periods than 1Q, 2Q, 3Q and FY,
+    without a CurFYEn, and of codes that are not on the axis.
     """
     code, visible = axis.position_of(source.table["Code"]), axis.visible_from(source)
     keep = _is_statement(source.table) & axis.may_count(code, visible, -DEPTH)
@@ -120,17 +111,15 @@ def statement_rows(source: Source, axis: Axis) -> StatementRows:
 
 
 def _is_statement(table: pa.Table) -> BoolArray:
-    kind, kinds = encoded(table["DocType"])
-    named = np.array([_STATEMENT in text for text in kinds], dtype=bool)
+    named = ~np.isnan(DOCUMENT.decode(table["DocType"]))
     dated = year_of(dates_of(table["CurFYEn"])) != NO_YEAR
-    statement: BoolArray = named[kind] & dated & (_quarters(table) > 0)
+    statement: BoolArray = named & dated & (_quarters(table) > 0)
     return statement
 
 
 def _quarters(table: pa.Table) -> IndexArray:
     """(rows,) 1 to 4, 0 for other types of period."""
-    kind, kinds = encoded(table["CurPerType"])
-    return np.array([QUARTERS.get(text, 0) for text in kinds], dtype=np.int64)[kind]
+    return np.nan_to_num(PERIOD.decode(table["CurPerType"]), nan=0.0).astype(np.int64)
 
 
 def order_of_disclosure(table: pa.Table, **before: IndexArray) -> IndexArray:

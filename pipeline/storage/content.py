@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,15 @@ class ChunkWriter(RowGroupWriter):
         self._findings: list[Finding] = []
         self._rows_on: Counter[dt.date] = Counter()
         self._expected: Mapping[dt.date, int] | None = None
+        self._notes: list[str] = []
 
     def expect_rows(self, by_session: Mapping[dt.date, int]) -> None:
         """Say how many rows the listing records give for each session of the chunk."""
         self._expected = by_session
+
+    def note(self, lines: Iterable[str]) -> None:
+        """Add warnings about what the values were made of, one line each."""
+        self._notes += lines
 
     def write(self, rows: pa.Table | pa.RecordBatch) -> None:
         """Add one row group, see ``RowGroupWriter.write``."""
@@ -79,8 +84,9 @@ class ChunkWriter(RowGroupWriter):
         return list(self._findings)
 
     def warnings(self) -> list[str]:
-        """What was found in the values and in the number of rows, one line each."""
-        lines = []
+        """What was found in the values, in what they were made of and in the number of rows, one
+        line each."""
+        lines = list(self._notes)
         not_finite = dict.fromkeys(n for found in self._findings for n in found.not_finite)
         if not_finite:
             lines.append(f"values not finite in {_columns(list(not_finite))}")

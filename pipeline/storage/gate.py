@@ -6,10 +6,13 @@
 3. The metadata: those of the build the status commits. Their warnings are passed on.
 4. On request, page by page: order and uniqueness of the keys, dates on the trading calendar, and
    the checksum of the file.
-5. The chunks against each other: one origin, one schema, no two that hold the same dates.
+5. On request: every session of the calendar, and on each the stocks of the listing records the
+   chunk was built from (``coverage``).
+6. The chunks against each other: one origin, one schema, no two that hold the same dates, no
+   session between two of them.
 
-Steps 1 to 3 read footers and small files only, so eighty chunks take seconds; step 4 holds one
-row group of the two key columns in memory.
+Steps 1 to 3 read footers and small files only, so eighty chunks take seconds; steps 4 and 5 hold
+the two key columns of a chunk in memory, a few megabytes.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -40,12 +43,22 @@ from pipeline.manifest import (
     labels_among,
     schema_hash,
 )
+from pipeline.market.quality import some
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
+from pipeline.storage.coverage import Coverage, sessions_between
 from pipeline.storage.parquet import CODE, DATE, KeyOrder, file_sha256, parquet_file, read_metadata
 from pipeline.storage.place import LOOK_AT_ONCE, is_remote
+from pipeline.storage.statuses import covered_range
 
 _CODE = re.compile(r"[0-9A-Z]{5}")  # as market.codes.checked_code
+
+#: What a receipt of ``coverage`` calls the things that could not be compared.
+_SUBJECTS = {
+    "sessions": "sessions",
+    "rows": "stocks",
+    "listing": "stocks by the listing records of the build",
+}
 
 OTHER_BYTES = "the Parquet file is not the one recorded: its sha256 differs"
 
@@ -58,11 +71,15 @@ class Checks:
         keys: read the key columns.
         calendar: trading days the dates must be among; None when they are not known.
         sha256: read the files whole.
+        coverage: holds sessions and stocks against calendar and listing; None to leave them.
+        years: of the sessions between two chunks, only those of these years count; None: all.
     """
 
     keys: bool = False
     calendar: TradingCalendar | None = None
     sha256: bool = False
+    coverage: Coverage | None = None
+    years: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,9 +94,14 @@ class Verdict:
         first, last: its dates by the footer; None when they are not known.
         schema_hash: of the columns found; None when the file cannot be read.
         violations: columns against the manifest.
-        issues: what is wrong with the chunk itself, one readable line each, violations aside.
+        covered: first and last day it says it covers; None without a usable status.
+        issues: what is wrong with the chunk itself, one readable line each, violations and holes
+            aside.
+        holes: sessions and stocks it lacks, or has too many.
+        gaps: sessions between it and the chunk before, which are in neither.
         conflicts: what is wrong between it and other chunks; rebuilding it alone mends nothing.
         warnings: what was found in its content.
+        coverage: what its sessions and stocks were held against; None when they were not.
     """
 
     chunk_id: str
@@ -93,6 +115,10 @@ class Verdict:
     issues: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    covered: tuple[dt.date, dt.date] | None = None
+    holes: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+    coverage: Mapping[str, Any] | None = None
 
     @property
     def passed(self) -> bool:
@@ -101,11 +127,11 @@ class Verdict:
     @property
     def sound(self) -> bool:
         """True when nothing is wrong with the chunk itself; others may not fit it."""
-        return not (self.violations or self.issues)
+        return not (self.violations or self.issues or self.holes)
 
     def lines(self) -> tuple[str, ...]:
         """Everything that fails the gate, one line each."""
-        return (*self.violations.lines(), *self.issues, *self.conflicts)
+        return (*self.violations.lines(), *self.issues, *self.holes, *self.conflicts, *self.gaps)
 
     def to_json(self) -> dict[str, Any]:
         """As an entry of the validation report."""
@@ -117,6 +143,7 @@ class Verdict:
             "violations": self.violations.to_json(),
             "issues": list(self.lines()),
             "warnings": list(self.warnings),
+            **({"coverage": dict(self.coverage)} if self.coverage is not None else {}),
         }
 
 
@@ -143,7 +170,7 @@ def judge_all(
         for verdict in pool.map(gate.judge, chunk_ids):
             verdicts.append(verdict)
             progress(len(verdicts), len(chunk_ids))
-        return compared(verdicts)
+        return _without_gaps(compared(verdicts), checks)
 
 
 class Gate:
@@ -175,7 +202,11 @@ class Gate:
         else:
             issues = tuple(_state_issues(status))
             verdict = replace(
-                verdict, state=status["state"], origin=status["origin"], issues=issues
+                verdict,
+                state=status["state"],
+                origin=status["origin"],
+                covered=covered_range(status),
+                issues=issues,
             )
         if status is None or self._store.parquet_bytes(chunk_id) is None:
             missing = () if verdict.issues else ("the Parquet file is missing",)
@@ -201,9 +232,23 @@ class Gate:
         )
         if verdict.state != "completed":
             return verdict
-        issues = self._file_issues(path, verdict, status)
-        problems, warnings = self._metadata(verdict.chunk_id, status)
-        return replace(verdict, issues=(*verdict.issues, *issues, *problems), warnings=warnings)
+        issues = list(_against_status(verdict, status, path.stat().st_size))
+        keys, disorder = self._keys(path, verdict)
+        issues += disorder
+        if self._checks.sha256 and file_sha256(path) != status["parquet_sha256"]:
+            issues.append(OTHER_BYTES)
+        metadata, problems = self._metadata(verdict.chunk_id, status)
+        warnings = tuple(metadata["warnings"]) if metadata is not None else ()
+        verdict = replace(verdict, issues=(*verdict.issues, *issues, *problems), warnings=warnings)
+        if keys is None or self._checks.coverage is None:
+            return verdict
+        answer = self._checks.coverage.answer(status, metadata, keys)
+        return replace(
+            verdict,
+            holes=answer.holes,
+            warnings=(*warnings, *answer.warnings),
+            coverage=answer.receipt,
+        )
 
     def _shape(self, footer: pq.FileMetaData) -> tuple[str, Violations, tuple[str, ...]]:
         """Hash of the columns, how they differ from the manifest, and the labels among them."""
@@ -216,28 +261,45 @@ class Gate:
                 known = self._known = footer, schema_hash(columns), violations, labels
             return known[1:]
 
-    def _file_issues(
-        self, path: Path, verdict: Verdict, status: Mapping[str, Any]
-    ) -> Iterator[str]:
-        yield from _against_status(verdict, status, path.stat().st_size)
-        seen = verdict.violations
+    def _keys(self, path: Path, verdict: Verdict) -> tuple[pa.Table | None, list[str]]:
+        """The key columns, and what is wrong with them, as far as they are asked for."""
+        seen, checks = verdict.violations, self._checks
         wrong = {column.name for column in seen.missing} | {column.name for column in seen.retyped}
-        if self._checks.keys and not wrong & set(KEYS):
-            yield from _key_issues(path, self._checks.calendar)
-        if self._checks.sha256 and file_sha256(path) != status["parquet_sha256"]:
-            yield OTHER_BYTES
+        if not (checks.keys or checks.coverage) or wrong & set(KEYS):
+            return None, []
+        try:
+            groups = list(_keys(path))
+        except (OSError, pa.ArrowException) as error:
+            return None, [_unreadable(error)]
+        issues = list(_key_issues(groups, checks.calendar)) if checks.keys else []
+        schema = pa.schema([(DATE, pa.date32()), (CODE, pa.string())])
+        if checks.coverage is None or any(group.schema.types != schema.types for group in groups):
+            return None, issues
+        plain = [group.replace_schema_metadata().cast(schema) for group in groups]
+        return pa.concat_tables([schema.empty_table(), *plain]), issues
 
     def _metadata(
         self, chunk_id: str, status: Mapping[str, Any]
-    ) -> tuple[list[str], tuple[str, ...]]:
-        """What is wrong with the metadata, and the warnings in them."""
+    ) -> tuple[Mapping[str, Any] | None, list[str]]:
+        """The metadata of the build, or what is wrong with them."""
         try:
             metadata = self._store.metadata(chunk_id)
         except PipelineError as error:
-            return [str(error)], ()
+            return None, [str(error)]
         if metadata["build_id"] != status["build_id"]:
-            return ["metadata.json does not belong to the build that status.json commits"], ()
-        return [], tuple(metadata["warnings"])
+            return None, ["metadata.json does not belong to the build that status.json commits"]
+        return metadata, []
+
+
+def unchecked(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """What could not be compared with calendar and listing, and why, one line each."""
+    chunks: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for verdict in verdicts:
+        if verdict.coverage is not None:
+            for what, why in verdict.coverage["unchecked"].items():
+                chunks[_SUBJECTS[what], why].append(verdict.chunk_id)
+    for (what, why), names in chunks.items():
+        yield f"not checked: {what} of {some(names)}: {why}"
 
 
 def compared(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -279,6 +341,28 @@ def _overlaps(verdicts: Sequence[Verdict]) -> Iterator[tuple[Verdict, Verdict]]:
             yield furthest[1], verdict
         if furthest is None or last > furthest[0]:
             furthest = last, verdict
+
+
+def _without_gaps(verdicts: Sequence[Verdict], checks: Checks) -> list[Verdict]:
+    """The verdicts with the sessions that lie between two chunks and in neither."""
+    calendar = checks.coverage.calendar if checks.coverage is not None else None
+    if calendar is None:
+        return list(verdicts)
+    found: dict[str, str] = {}
+    ranges = sorted((v.covered, v.chunk_id) for v in verdicts if v.covered is not None)
+    furthest: tuple[dt.date, str] | None = None
+    for (first, last), chunk_id in ranges:
+        if furthest is not None and (
+            lost := sessions_between(furthest[0], first, calendar, checks.years)
+        ):
+            found[chunk_id] = (
+                f"begins {first}, but chunk {furthest[1]} ends {furthest[0]}: {len(lost)} sessions "
+                f"between them are in neither, {some(lost)}; build them with --start {lost[0]} "
+                f"--end {lost[-1]}"
+            )
+        if furthest is None or last > furthest[0]:
+            furthest = last, chunk_id
+    return [replace(v, gaps=(found[v.chunk_id],)) if v.chunk_id in found else v for v in verdicts]
 
 
 def _state_issues(status: Mapping[str, Any]) -> list[str]:
@@ -346,18 +430,16 @@ def _date_range(footer: pq.FileMetaData) -> tuple[dt.date | None, dt.date | None
     return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
-def _key_issues(path: Path, calendar: TradingCalendar | None) -> Iterator[str]:
+def _key_issues(groups: Sequence[pa.Table], calendar: TradingCalendar | None) -> Iterator[str]:
     """Order of the rows, form of the codes and dates on the calendar."""
     order = KeyOrder("its rows")
     codes: set[str] = set()
     days: set[dt.date] = set()
     try:
-        for rows in _keys(path):
+        for rows in groups:
             order.follow(rows)
             codes.update(pc.unique(rows[CODE]).to_pylist())
             days.update(pc.unique(rows[DATE]).to_pylist())
-    except (OSError, pa.ArrowException) as error:
-        yield _unreadable(error)
     except StorageError as error:
         yield str(error)
     if strange := sorted(code for code in codes if not _CODE.fullmatch(code)):

@@ -131,6 +131,7 @@ class BuildChunk(luigi.Task):
                     columns=columns,
                     freed=memory.give_back,
                 )
+            writer.note(sorted(made.unknown))
             report(1, 1 + len(months))
             for step, (start, stop) in enumerate(months, 2):
                 memory.give_back()

@@ -18,6 +18,7 @@ from pipeline.features.chunk import columns_of
 from pipeline.market.asof import decision_time, visible
 from pipeline.market.assemble import COLUMNS
 from pipeline.market.axis import Source
+from pipeline.market.closed_lists import unknown_lines
 from pipeline.market.sessions import DateArray, TradingCalendar
 from pipeline.market.universe import members_by_session
 from pipeline.storage.chunks import ChunkStore
@@ -40,6 +41,7 @@ class ChunkInputs:
         sessions: (days,) the chunk's sessions.
         columns: (columns,) the panel's, warm-up included.
         absent: endpoints without data.
+        unknown: what ``sources`` met in coded fields that is in no list and counts as null.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class ChunkInputs:
         self._store = SnapshotStore(settings.data_output_dir, settings.origin)
         self._snapshots = snapshots
         self._threads = settings.compute_threads
+        self.unknown: list[str] = []
         self._refuse_gap()
 
     def since(self, first: dt.date) -> ChunkInputs:
         """The same for the sessions from a day on, and the warm-up in front of those."""
         later = copy(self)
+        later.unknown = []
         later.sessions = self.calendar.between(np.datetime64(first), self.sessions[-1])
         later.columns = columns_of(self.calendar, later.sessions)
         return later
@@ -111,6 +115,7 @@ class ChunkInputs:
         table = self._store.read(snapshot, wanted, first, self.columns[-1].astype(object))
         cutoff = decision_time(self.columns[-1], self.calendar)
         seen = visible(table, endpoint.publication, cutoff, self.calendar)
+        self.unknown += list(unknown_lines(source, seen))  # whole: several threads add to it
         return Source(seen, endpoint.publication)
 
     def _refuse_gap(self) -> None:

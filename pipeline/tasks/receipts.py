@@ -39,6 +39,8 @@ def why_gate_due(report: Mapping[str, Any], builds: Builds, schema_hash: str) ->
     if not report["passed"]:
         failed = [entry["chunk_id"] for entry in report["chunks"] if not entry["passed"]]
         return f"failed for {_some(failed)}" if failed else "failed"
+    if any("coverage" not in entry for entry in report["chunks"]):
+        return "made before sessions and stocks were held against calendar and listing"
     if report["schema_hash"] != schema_hash:
         return f"made with manifest {report['schema_hash'][:8]}, now it is {schema_hash[:8]}"
     return difference(report["inputs"], builds)

@@ -1,11 +1,17 @@
-"""ValidateSchema: the gate between the chunks and the dataset."""
+"""ValidateSchema: the gate between the chunks and the dataset.
+
+It holds the columns of every chunk against the manifest, its sessions against the trading calendar
+and its stocks against the listing records it was built from. What it could not compare, because
+the cache is gone, stands in its report and is a warning.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import luigi
 
@@ -14,7 +20,8 @@ from pipeline.market.periods import ChunkRange
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
 from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.gate import Checks, Verdict, judge_all
+from pipeline.storage.coverage import Coverage
+from pipeline.storage.gate import Checks, Verdict, judge_all, unchecked
 from pipeline.tasks import config, logs, planning, standing
 from pipeline.tasks.chunks import BuildChunk
 from pipeline.tasks.chunkset import OverChunks
@@ -67,7 +74,14 @@ class ValidateSchema(OverChunks):
         store = ChunkStore(config.settings().data_output_dir)
         manifest = planning.load_manifest()
         builds = self.builds(self.chunks())
-        checks = Checks(keys=True, calendar=_calendar(store, builds), sha256=self.verify_sha256)
+        calendar = _calendar(store, builds)
+        checks = Checks(
+            keys=True,
+            calendar=calendar,
+            sha256=self.verify_sha256,
+            coverage=Coverage(config.settings().data_output_dir, calendar, self._answers()),
+            years=self.filter_by_year,
+        )
         report_progress = Reporter(self, "schema gate", "chunks")
         verdicts = judge_all(store, list(builds), manifest, checks, report_progress)
         report = {
@@ -84,6 +98,15 @@ class ValidateSchema(OverChunks):
         self._act_on(store, verdicts)
         log.info("schema gate: %d chunks agree with manifest %s", len(verdicts), manifest.version)
 
+    def _answers(self) -> dict[str, Mapping[str, Any]]:
+        """What the last report says about sessions and stocks, by chunk."""
+        try:
+            report = documents.read_document(self.report_path(), "validation")
+        except PipelineError:
+            return {}
+        chunks = report["chunks"]
+        return {entry["chunk_id"]: entry["coverage"] for entry in chunks if "coverage" in entry}
+
     def _act_on(self, store: ChunkStore, verdicts: Sequence[Verdict]) -> None:
         """Mark the chunks at fault, tell the warnings, and raise where the gate stays shut.
 
@@ -99,11 +122,16 @@ class ValidateSchema(OverChunks):
             raise SchemaMismatch(
                 f"schema gate, chunks {', '.join(verdict.chunk_id for verdict in failed)}",
                 [f"{v.chunk_id}: {line}" for v in failed for line in v.lines()],
-                f"the next run builds them again; all details are in {self.report_path()}",
+                f"the next run builds them again{_again(failed)}; all details are in "
+                f"{self.report_path()}",
             )
-        conflicts = [f"chunk {v.chunk_id} {line}" for v in verdicts for line in v.conflicts]
+        conflicts = [
+            f"chunk {v.chunk_id} {line}" for v in verdicts for line in (*v.conflicts, *v.gaps)
+        ]
         if conflicts:
             raise StorageError(f"schema gate: {'; '.join(conflicts)}", "or give --start and --end")
+        for line in unchecked(verdicts):
+            log.warning("schema gate: %s", line)
         warnings = [f"chunk {v.chunk_id}: {line}" for v in verdicts for line in v.warnings]
         for line in warnings:
             log.warning("%s", line)
@@ -113,6 +141,13 @@ class ValidateSchema(OverChunks):
                 f"first {warnings[0]}",
                 f"all are in {self.report_path()}; without fail_on_warning they do not",
             )
+
+
+def _again(failed: Sequence[Verdict]) -> str:
+    """What else to do where building again does not help."""
+    if not any(verdict.holes for verdict in failed):
+        return ""
+    return "; if rows are missing then too, ask for the listing records again: --refresh-listed"
 
 
 def _all_complete(chunks: Sequence[BuildChunk]) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.features import identity
-from pipeline.market.codes import market_tier
+from pipeline.market.closed_lists import MARKET
 from pipeline.market.panel import Panel
 
 NAN = np.nan
@@ -121,7 +121,10 @@ def test_the_reorganisation_of_april_2022_is_a_change_only_for_those_that_moved(
     """First section to Prime is the same tier, first section to Standard is not."""
     before, after = ["0101"] * 3, ["0111", "0112", "0113"]
     tier = np.array(
-        [[market_tier(b)] * 4 + [market_tier(a)] * 3 for b, a in zip(before, after, strict=True)]
+        [
+            [MARKET.number(b)] * 4 + [MARKET.number(a)] * 3
+            for b, a in zip(before, after, strict=True)
+        ]
     )
     values = identity.compute(market_of(7, 5, listed=np.ones((3, 7), bool), tier=tier))
     moved = [NAN, NAN, 0, 1, 2]

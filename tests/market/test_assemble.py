@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.market.assemble import EmptyUniverse
+from pipeline.market.closed_lists import UnknownMember
 from pipeline.market.panel import Panel
 
 from .hand import (
@@ -206,13 +207,51 @@ def test_codes_listed_and_delisted_inside_the_wanted_columns_are_members_while_l
         ("13010", {"S33": "9999"}),
         ("13010", {"Mkt": "0109"}),
         ("13010", {"Mkt": "0105"}),
-        ("13010", {"Mkt": None}),
+        ("13015", {"Mkt": None}),
+        ("13010", {"Mkt": "109", "S33": "-"}),
     ],
 )
 def test_who_is_no_member(code: str, record: dict[str, str | None]):
     """Preferred shares, sector 9999, funds and the PRO market have no line."""
     seen = market(Stock("99990", FLAT), Stock(code, FLAT, record=record), n_out=5)
     assert seen.panel.codes.tolist() == ["99990"]
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"Mkt": "0115"}, "listed: Mkt '0115' of 13010 on "),
+        ({"Mkt": None}, "listed: Mkt '' of 13010 on "),
+        ({"S33": "0055"}, "listed: S33 '0055' of 13010 on "),
+        ({"S33": None}, "listed: S33 '' of 13010 on "),
+    ],
+)
+def test_a_record_whose_place_cannot_be_determined_is_refused(
+    record: dict[str, str | None], told: str
+):
+    """By source, field, value, code and day, instead of rows that are silently not there."""
+    with pytest.raises(UnknownMember, match=told):
+        market(Stock("99990", FLAT), Stock("13010", FLAT, record=record), n_out=5)
+
+
+def test_padding_that_a_spreadsheet_took_away_is_mended():
+    """``111`` is Prime and ``50`` is fishery, in the same group as ``0050``."""
+    lost = Stock("13010", FLAT, record={"Mkt": "111", "S33": "50"})
+    kept = Stock("13020", FLAT, record={"Mkt": "0111", "S33": "0050"})
+    seen = market(lost, kept, n_out=5)
+    assert seen.master.universe.all(axis=1).tolist() == [True, True]
+    assert seen.master.tier[:, -1].tolist() == [1, 1]
+    assert seen.master.s33[:, -1].tolist() == [50, 50]
+
+
+def test_an_unknown_attribute_is_null_and_never_0():
+    """The row stays; a size bucket of ``-`` is none, which is 0."""
+    odd = Stock("13010", FLAT, record={"ScaleCat": "TOPIX Nano", "Mrgn": "9", "S17": "18"})
+    plain = Stock("13020", FLAT, record={"ScaleCat": "-"})
+    seen = market(odd, plain, n_out=5)
+    np.testing.assert_array_equal(seen.master.scale[:, -1], [NAN, 0.0])
+    assert np.isnan([seen.master.margin[0, -1], seen.master.s17[0, -1]]).all()
+    assert seen.master.universe[0, -5:].all()
 
 
 def test_a_code_from_the_pro_market_becomes_a_member_with_its_past():

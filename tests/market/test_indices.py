@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.api.endpoints import endpoint_of
 from pipeline.market.axis import Axis, Source
-from pipeline.market.codes import sector33
+from pipeline.market.closed_lists import INDUSTRY
 from pipeline.market.indices import INDEX_CODES, SECTOR_INDEX, Topix, index_closes, topix
 from pipeline.market.sessions import TradingCalendar
 from pipeline.simulator import indices as simulated
@@ -95,6 +95,8 @@ def test_every_industry_has_an_index_of_its_own():
     """33 industries in ascending order, 33 index codes in ascending order from 0040 to 0060."""
     assert list(SECTOR_INDEX) == sorted(SECTOR_INDEX)
     assert list(SECTOR_INDEX.values()) == [f"{code:04X}" for code in range(0x40, 0x61)]
-    industries = {sector33(industry[0]) for industry in tables.INDUSTRIES if industry[0] != "9999"}
+    industries = {
+        INDUSTRY.number(industry[0]) for industry in tables.INDUSTRIES if industry[0] != "9999"
+    }
     assert set(SECTOR_INDEX) == industries
     assert set(INDEX_CODES) <= set(simulated.CODES)

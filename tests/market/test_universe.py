@@ -6,8 +6,10 @@ import datetime as dt
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from pipeline.market.universe import members_by_session, members_by_tier
+from pipeline.market.closed_lists import UnknownMember
+from pipeline.market.universe import member_keys, members_by_session, members_by_tier
 
 DAY = dt.date(2024, 3, 1)
 SESSIONS = np.array(["2024-03-01", "2024-03-04"], dtype="datetime64[D]")
@@ -31,10 +33,11 @@ def test_ordinary_shares_of_the_three_tiers_count() -> None:
         (DAY, "13050", "0109", "9999"),  # a fund
         (DAY, "93290", "0105", "9050"),  # PRO market
         (DAY, "99990", "0112", "9999"),
-        (DAY, "99980", "0112", None),
+        (DAY, "99980", "0109", None),
+        (DAY, "13020", "112", "50"),  # padding gone
         (dt.date(2024, 3, 2), "13010", "0111", "0050"),  # no session
     )
-    assert members_by_session(table, SESSIONS) == {DAY: 2, dt.date(2024, 3, 4): 0}
+    assert members_by_session(table, SESSIONS) == {DAY: 3, dt.date(2024, 3, 4): 0}
 
 
 def test_members_by_market_add_up_to_all() -> None:
@@ -56,3 +59,46 @@ def test_without_records_nobody_counts() -> None:
     """Every session is answered for."""
     empty = listed((DAY, "13010", "0111", "0050")).slice(0, 0)
     assert set(members_by_session(empty, SESSIONS).values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        (("13010", "0115", "0050"), "Mkt '0115' of 13010 on 2024-03-01"),
+        (("13010", None, "0050"), "Mkt '' of 13010 on 2024-03-01"),
+        (("13010", "0111", "0051"), "S33 '0051' of 13010 on 2024-03-01"),
+        (("1301", "0111", "0050"), "Code '1301' of 2024-03-01"),
+    ],
+)
+def test_a_record_that_cannot_be_placed_is_refused(record: tuple, told: str) -> None:
+    """An unknown market is not *outside the universe*, and a short code is no preferred share."""
+    with pytest.raises(UnknownMember, match=told):
+        members_by_session(listed((DAY, "13020", "0111", "0050"), (DAY, *record)), SESSIONS)
+
+
+def test_what_does_not_decide_is_not_refused() -> None:
+    """The industry of a fund, the market of preferred shares, records of other days."""
+    table = listed(
+        (DAY, "13010", "0111", "0050"),
+        (DAY, "13050", "0109", "-"),
+        (DAY, "25935", "0115", "3100"),
+        (dt.date(2024, 3, 2), "13020", "0115", "0050"),
+    )
+    assert members_by_session(table, SESSIONS)[DAY] == 1
+
+
+def test_the_keys_are_those_of_a_chunk() -> None:
+    """Sorted by Date and Code, each once."""
+    other = dt.date(2024, 3, 4)
+    table = listed(
+        (other, "13010", "0111", "0050"),
+        (DAY, "13020", "0111", "0050"),
+        (DAY, "13010", "111", "50"),
+        (DAY, "13010", "0111", "0050"),
+    )
+    keys = member_keys(table, SESSIONS)
+    assert keys.to_pylist() == [
+        {"Date": DAY, "Code": "13010"},
+        {"Date": DAY, "Code": "13020"},
+        {"Date": other, "Code": "13010"},
+    ]

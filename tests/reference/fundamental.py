@@ -141,7 +141,7 @@ def fs_quarter(book: Book, period: Period) -> Value:
 
 def fs_accounting_std(book: Book, period: Period) -> Value:
     suffix = book.last(period).text("DocType").rpartition("_")[2]
-    return STANDARDS.get(suffix, 0)
+    return STANDARDS.get(suffix)
 
 
 def fs_is_consolidated(book: Book, period: Period) -> Value:

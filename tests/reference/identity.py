@@ -33,7 +33,7 @@ def sector33_id(s: History) -> Value:
 
 def scale_bucket(s: History) -> Value:
     record = s.records[-1]
-    return None if record is None else SCALES.get(record.scale, 0)
+    return None if record is None else SCALES.get(record.scale)
 
 
 def margin_class(s: History) -> Value:

@@ -10,6 +10,8 @@ from .market import Feature, History, ReferenceMarket, of_line
 from .operators import Value, ratio
 from .publication import Record, known
 
+CLASSES = {"001", "002", "003", "004", "005", "006", "101", "102"}
+
 
 def in_force(market: ReferenceMarket, code: str, date: dt.date) -> Record | None:
     """Of the records published on T or T-1 the largest AppDate, then the largest PubDate."""
@@ -24,15 +26,20 @@ def alert_is_listed(market: ReferenceMarket, s: History) -> Value:
 
 def alert_reg_class(market: ReferenceMarket, s: History) -> Value:
     record = in_force(market, s.code, s.date)
-    return 0 if record is None else int(record.text("TSEMrgnRegCls") or 0)
+    if record is None:
+        return 0
+    text = record.text("TSEMrgnRegCls")
+    return int(text) if text in CLASSES else None
 
 
 def alert_jsf_restricted(market: ReferenceMarket, s: History) -> Value:
     record = in_force(market, s.code, s.date)
     if record is None:
         return 0
-    flags = (record.text(f"PubReason.{name}") for name in ("RestrictedByJSF", "PrecautionByJSF"))
-    return 1 if "1" in flags else 0
+    flags = [record.text(f"PubReason.{name}") for name in ("RestrictedByJSF", "PrecautionByJSF")]
+    if "1" in flags:
+        return 1
+    return 0 if flags == ["0", "0"] else None
 
 
 def alert_days_20d(market: ReferenceMarket, s: History) -> Value:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import manifest as m
@@ -15,7 +16,7 @@ from pipeline.features.labels import definition_hash, label_schema
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.labels import LabelStore, PartOrder
 from pipeline.storage.orders import BuildOrder, Input
-from pipeline.storage.parts import Selection
+from pipeline.storage.parts import Day, Selection
 from pipeline.storage.snapshots import SnapshotStore
 
 COLUMNS = (
@@ -140,6 +141,48 @@ def remember_calendar(root: Path, sessions: Iterable[dt.date]) -> None:
         tag=None,
         checked_at=moment,
         client_version="1",
+    )
+
+
+def remember_listing(
+    root: Path, records: pa.Table, period: str, arrived: str = NOW.isoformat()
+) -> Input:
+    """Put listing records into the cache, as a snapshot of a period such as 2020-01 to be built
+    from.
+
+    Args:
+        records: Date, Code, Mkt and S33.
+    """
+    store = SnapshotStore(root, "simulator")
+    counts = pc.value_counts(records["Date"]).to_pylist()
+    days = [Day(str(c["values"]), c["counts"], arrived, arrived) for c in counts]
+    part = store.add("listed", period, days, records, fetched_at=arrived)
+    first, last = (dt.date.fromisoformat(days[at].date) for at in (0, -1))
+    snapshot = store.commit(
+        "listed",
+        f"listed_raw_{first}_{last}",
+        [Selection(part, part.days)],
+        date_field="Date",
+        start=first,
+        end=last,
+        asof=None,
+        tag=None,
+        checked_at=arrived,
+        client_version="1",
+    )
+    return Input("listed", snapshot["key"], snapshot["sha256"], CHECKED)
+
+
+def listing(dates: Iterable[dt.date], codes: Iterable[str], mkt: str = "0111") -> pa.Table:
+    """Listing records of every code on every date."""
+    keys = [(date, code) for date in dates for code in codes]
+    return pa.table(
+        {
+            "Date": pa.array([date for date, _ in keys], pa.date32()),
+            "Code": [code for _, code in keys],
+            "Mkt": [mkt] * len(keys),
+            "S33": ["0050"] * len(keys),
+        }
     )
 
 

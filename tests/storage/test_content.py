@@ -116,3 +116,13 @@ def test_a_chunk_that_grew_much_is_not_compared(store):
     table = rows(january(6, 7, 8))
     nulls = table.set_column(2, SCHEMA.field(2), pa.nulls(6, pa.float32()))
     assert warnings(store, nulls) == []
+
+
+def test_what_the_values_were_made_of_is_passed_on(store):
+    """Unknown members that count as null are no refusal, and stand first."""
+    with store.build(order(ranges={"is_traded": (0, 0)})) as writer:
+        writer.note(["listed: ScaleCat 'TOPIX Nano' of 13790 on 2020-01-06"])
+        writer.write(rows(DAYS))
+    first, second = store.metadata("2020Q1")["warnings"]
+    assert first.startswith("listed: ScaleCat 'TOPIX Nano'")
+    assert second.startswith("values outside their range")

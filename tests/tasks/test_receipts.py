@@ -43,6 +43,8 @@ def test_the_gate_is_due_for_each_of_its_reasons() -> None:
     failed = report(passed=False, chunks=[{"chunk_id": "2024Q2", "passed": False}])
     assert why_gate_due(failed, NOW, "1" * 16) == "failed for 2024Q2"
     assert "manifest 11111111, now it is 22222222" in str(why_gate_due(report(), NOW, "2" * 16))
+    earlier = report(chunks=[{"chunk_id": "2024Q1", "passed": True}])
+    assert "before sessions and stocks were held" in str(why_gate_due(earlier, NOW, "1" * 16))
     assert "without 2024Q2" in str(why_gate_due(report(inputs={"2024Q1": "a"}), NOW, "1" * 16))
 
 
