@@ -24,6 +24,7 @@ from pipeline.api.paging import pages
 from pipeline.api.rows import ordered, require_sessions, require_within
 from pipeline.api.session import ApiSession
 from pipeline.errors import BadResponse, SnapshotError, UsageError
+from pipeline.quarantine import concatenated
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def collect_dates(
     """The rows of all days in one table, by day and key. See ``fetch_dates``."""
     tables = dict(fetch_dates(session, endpoint, dates, concurrency, on_progress))
     parts = [tables[day] for day in sorted(tables)]
-    return pa.concat_tables(parts) if parts else endpoint.schema.empty_table()
+    return concatenated(parts) if parts else endpoint.schema.empty_table()
 
 
 def fetch_range(
@@ -198,7 +199,7 @@ def _read(
                 decoder.table(rows, query)
                 for rows in pages(session, endpoint, query, stop, decoder.parse)
             ]
-            table = ordered(pa.concat_tables(tables), endpoint)
+            table = ordered(concatenated(tables), endpoint)
             require_within(table, endpoint, *within, query)
         except (BadResponse, SnapshotError) as error:
             last = error
