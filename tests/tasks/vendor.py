@@ -179,6 +179,7 @@ def changed(change: Callable[[list[dict[str, Any]]], object]) -> Fault:
 wrong_type = changed(lambda rows: rows[0].update({name: True for name in rows[0]}))
 vanished_field = changed(lambda rows: [row.pop(next(reversed(row))) for row in rows])
 duplicated_row = changed(lambda rows: rows.append(rows[0]))
+contradicting_row = changed(lambda rows: rows.append({**rows[0], next(reversed(rows[0])): "98765"}))
 other_day = changed(lambda rows: rows[0].update(Date="2020-01-06", PubDate="2020-01-06"))
 thinned = changed(lambda rows: rows.__delitem__(slice(1, None)))
 
