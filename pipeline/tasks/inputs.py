@@ -21,11 +21,12 @@ from pipeline.market.axis import Source
 from pipeline.market.closed_lists import unknown_lines
 from pipeline.market.sessions import DateArray, TradingCalendar
 from pipeline.market.universe import members_by_session
+from pipeline.quarantine import to_json
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.corrections import Superseded, arrived_between, corrections
 from pipeline.storage.growth import Growth
 from pipeline.storage.orders import Input as Used
-from pipeline.storage.snapshots import SnapshotStore, snapshot_key
+from pipeline.storage.snapshots import SnapshotStore, quarantine_of, snapshot_key
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import CALENDAR, load_calendar, range_of, sources_of, unavailable
 from pipeline.tasks.plan import SnapshotRange
@@ -82,6 +83,18 @@ class ChunkInputs:
         first, last = (self.sessions[at].astype(object) for at in (0, -1))
         table = self._store.read(self._snapshots["listed"], COLUMNS["listed"], first, last)
         return members_by_session(table, self.sessions)
+
+    @property
+    def quarantine(self) -> tuple[Mapping[str, Any], ...]:
+        """What of the days read could not be taken as it came, by source."""
+        last = str(self.sessions[-1])
+        found = []
+        for source, snapshot in self._snapshots.items():
+            is_book = endpoint_of(source).id in catalog.EARLIER_DAYS
+            first = snapshot["start"] if is_book else str(self.columns[0])
+            entries = to_json(quarantine_of(snapshot, first, last))
+            found += [{"source": source, **entry} for entry in entries]
+        return tuple(found)
 
     def corrections_since(self, growth: Growth) -> tuple[Superseded, ...]:
         """What arrived after the rows that stand were made, and is about days they are made of."""

@@ -118,8 +118,8 @@ FAULTS = [
     Reply(b"null"),
     Reply({"rows": []}),
     Reply({"data": [{"Date": "2024-01-04"}]}),
-    Reply({"data": [{**rows_of("2024-01-04")[0], "C": "high"}]}),
-    Reply({"data": rows_of("2024-01-04")[:1] * 2}),
+    Reply({"data": [{**rows_of("2024-01-04")[0], "Date": "2024-1-4"}]}),
+    Reply({"data": [{**rows_of("2024-01-04")[0], "C": close} for close in (1.0, 2.0)]}),
     Reply({"data": rows_of("2023-12-29")}),
     Reply({"data": [], "pagination_key": 1}),
 ]

@@ -349,8 +349,8 @@ def test_a_folder_that_lacks_days_is_told(desk: Desk, tmp_path: Path) -> None:
 
 FAULTS = (
     *(v.status(code) for code in (429, 500, 502, 503, 504, 403)),
-    *(v.reset, v.cut, v.garbled, v.wrong_type, v.vanished_field, v.duplicated_row),
-    *(v.other_day, v.thinned, v.changed(list.clear)),
+    *(v.reset, v.cut, v.garbled, v.wrong_type, v.vanished_field, v.contradicting_row),
+    *(v.other_day, v.duplicated_row, v.thinned, v.changed(list.clear)),
 )
 SHORT = dt.date(2024, 5, 24)  # a closed month and an open one
 

@@ -25,7 +25,7 @@ from pipeline.tasks.plan import SnapshotRange
 from tests.api.fakes import FakeClock, FakeServer, Reply, Request, running_server, session_to
 
 SOURCES = ("short_ratio", "topix", "earnings_date", "margin_interest", "trading_calendar")
-SECTORS = tuple(str(50 + 50 * n).zfill(4) for n in range(8))
+SECTORS = ("0050", "1050", "2050", "3050", "3100", "3150", "3200", "3250")
 FIRST, LAST = dt.date(2024, 3, 1), dt.date(2024, 12, 31)
 NOW = "2024-06-14T08:00:00+09:00"
 Fault = Callable[[Reply], Reply]
@@ -179,6 +179,7 @@ def changed(change: Callable[[list[dict[str, Any]]], object]) -> Fault:
 wrong_type = changed(lambda rows: rows[0].update({name: True for name in rows[0]}))
 vanished_field = changed(lambda rows: [row.pop(next(reversed(row))) for row in rows])
 duplicated_row = changed(lambda rows: rows.append(rows[0]))
+contradicting_row = changed(lambda rows: rows.append({**rows[0], next(reversed(rows[0])): "98765"}))
 other_day = changed(lambda rows: rows[0].update(Date="2020-01-06", PubDate="2020-01-06"))
 thinned = changed(lambda rows: rows.__delitem__(slice(1, None)))
 
