@@ -210,7 +210,7 @@ class FileCatalog:
         # The master of the next session is out before its date.
         horizon = today + timedelta(days=14 if endpoint.axis == "listing" else 0)
         while first <= horizon:
-            last, rolled = self._period_end(first)
+            first, last, rolled = self._period(first)
             if rolled <= now:
                 if last >= window.first:
                     file = BulkFile(endpoint.path, first, last, live=False, written=rolled)
@@ -230,19 +230,20 @@ class FileCatalog:
         kinds = {"both": (False, True), "only": (True,), "none": (False,)}
         return kinds[self._viewer.dialect.premium] if has_own else (False,)
 
-    def _period_end(self, first: date) -> tuple[date, datetime]:
-        """Last date of the file that begins with a month, and when it became one file.
+    def _period(self, month: date) -> tuple[date, date, datetime]:
+        """First and last date of the file with a month in it, and when that becomes one file.
 
-        A quarter or a year is one file when all of it is rolled.
+        A quarter or a year is one file when all of it is rolled; until then its months are.
         """
         months = {"month": 1, "quarter": 3, "year": 12}[self._viewer.dialect.history]
-        final = (first.month + months - 1) // months * months  # its last month
-        last = month_end(first.replace(month=final))
+        final = (month.month + months - 1) // months * months
+        first = month.replace(month=final - months + 1)
+        last = month_end(month.replace(month=final))
         rolled = _at(last + timedelta(days=self._roll_day))
         if rolled > self._viewer.now:
-            last = month_end(first)
+            first, last = month, month_end(month)
             rolled = _at(last + timedelta(days=self._roll_day))
-        return last, rolled
+        return first, last, rolled
 
     def _make(self, file: BulkFile) -> bytes:
         endpoint, dialect = ENDPOINTS[file.path], self._viewer.dialect

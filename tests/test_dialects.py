@@ -1,0 +1,165 @@
+"""Whatever dialect the vendor speaks, by whichever route: the same tables, or a stop that says why.
+
+Dialects are drawn at random over all open points of the simulator. The dataset follows from the
+tables of the snapshots, so equal tables are an equal dataset; one whole build shows it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+
+from pipeline.api.endpoints import ENDPOINTS, Endpoint
+from pipeline.errors import PipelineError
+from pipeline.simulator import AppOptions, Market, MarketSpec, serving
+from pipeline.simulator.app import DEFAULT_API_KEY
+from pipeline.simulator.dialect import CARELESS, EVIDENCE, PLAIN, Dialect, points
+from pipeline.storage.snapshots import SnapshotStore, snapshot_key
+from pipeline.tasks import fetching
+from pipeline.tasks.plan import SnapshotRange
+from tests.tasks.vendor import settings_at
+
+NOW = "2024-02-08T08:00:00+09:00"
+# Two months that are over, and a year; every source has rows on both sides of the change.
+START, END = dt.date(2023, 12, 26), dt.date(2024, 1, 10)
+SOURCES = tuple(endpoint for endpoint in ENDPOINTS if endpoint.source != fetching.CALENDAR)
+ROUTES = ("requests", "bulk", "auto")
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    market = Market(MarketSpec(8, 18, start=dt.date(2023, 12, 1), end=dt.date(2024, 2, 2)))
+    market.warm_up()
+    return market
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Fetches every source of one market.
+
+    Attributes:
+        plain: the tables of the plain dialect, by request.
+    """
+
+    market: Market
+    plain: Mapping[str, pa.Table]
+
+    def tables(self, dialect: Dialect, route: str) -> dict[str, pa.Table | PipelineError]:
+        """The snapshot's rows of every source, or what stopped it."""
+        with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
+            patch.setenv("JQUANTS_API_KEY", DEFAULT_API_KEY)
+            patch.setenv("G5_NOW", NOW)
+            now = dt.datetime.fromisoformat(NOW)
+            with serving(self.market, AppOptions(dialect=dialect, now=now)) as url:
+                patch.setenv("JQUANTS_API_BASE", url)
+                return _fetched(Path(folder), route)
+
+
+def _fetched(folder: Path, route: str) -> dict[str, pa.Table | PipelineError]:
+    chosen = settings_at(folder, source_route=route, index_option_parallel_concurrency=8)
+    fetching.keep_calendar(chosen, fetching.fetch_calendar(chosen, END))
+    store = SnapshotStore(folder, chosen.origin)
+    found: dict[str, pa.Table | PipelineError] = {}
+    for endpoint in SOURCES:
+        source, wanted = endpoint.source, SnapshotRange(START, END)
+        try:
+            fetching.fetch_snapshot(chosen, source, wanted, "any", lambda _done, _total: None)
+        except PipelineError as error:
+            found[source] = error
+        else:
+            found[source] = store.read(
+                store.get(source, snapshot_key(source, START, END, None, None))
+            )
+    return found
+
+
+@pytest.fixture(scope="module")
+def reader(market: Market) -> Iterator[Reader]:
+    plain = Reader(market, {}).tables(PLAIN, "requests")
+    for source, table in plain.items():
+        assert isinstance(table, pa.Table), (source, table)
+        assert table.num_rows, source
+    yield Reader(market, plain)
+
+
+def dialects() -> st.SearchStrategy[Dialect]:
+    choices = {name: st.sampled_from(values) for name, values in points().items()}
+    return st.builds(Dialect, **choices)
+
+
+@settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=10,
+    phases=[Phase.explicit, Phase.generate],  # each example takes seconds: none is made smaller
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@example(EVIDENCE, "bulk")
+@example(EVIDENCE, "auto")
+@example(CARELESS, "requests")
+@example(CARELESS, "bulk")
+@example(CARELESS, "auto")
+@example(replace(PLAIN, history="year", nested="columns", codes="number"), "auto")
+@given(dialect=dialects(), route=st.sampled_from(ROUTES))
+def test_tables_do_not_depend_on_the_dialect(reader: Reader, dialect: Dialect, route: str) -> None:
+    """Equal in every value, or a refusal that names source, field, value and record."""
+    found = reader.tables(dialect, route)
+    wrong = {}
+    for endpoint in SOURCES:
+        seen, expected = found[endpoint.source], reader.plain[endpoint.source]
+        if isinstance(seen, PipelineError):
+            if not names_what_stopped_it(endpoint, str(seen)):
+                wrong[endpoint.source] = f"{type(seen).__name__}: {seen}"
+        elif differs := difference(spoken(expected, dialect), spoken(seen, dialect)):
+            wrong[endpoint.source] = differs
+    assert not wrong, (route, odd(dialect), wrong)
+
+
+def spoken(table: pa.Table, dialect: Dialect) -> pa.Table:
+    """Without what the dialect withholds: seconds of ``DiscTime``, or the whole."""
+    if "DiscTime" not in table.column_names or dialect.times == "seconds":
+        return table
+    at = table.column_names.index("DiscTime")
+    if dialect.times == "missing":
+        return table.remove_column(at)
+    return table.set_column(at, "DiscTime", pc.utf8_slice_codeunits(table["DiscTime"], 0, 5))
+
+
+def difference(expected: pa.Table, seen: pa.Table) -> str:
+    """What differs between two tables; "" when nothing does."""
+    if seen.num_rows != expected.num_rows:
+        return f"{seen.num_rows} rows, expected {expected.num_rows}"
+    if seen.schema != expected.schema:
+        return f"schema {seen.schema}"
+    for name in expected.column_names:
+        pairs = zip(expected[name].to_pylist(), seen[name].to_pylist(), strict=True)
+        for row, (want, got) in enumerate(pairs):
+            if want != got:
+                return f"{name}, row {row}: {got!r}, expected {want!r}"
+    return ""
+
+
+def names_what_stopped_it(endpoint: Endpoint, message: str) -> bool:
+    """Whether a message has the source, one of its fields, a value, and the row's own names."""
+    named = {field.outer for field in endpoint.fields}
+    words = set(message.replace(":", " ").replace(",", " ").replace("=", " ").split())
+    has_source = endpoint.source in message or endpoint.path in message
+    return has_source and bool(named & words) and "got " in message and "20" in message
+
+
+def odd(dialect: Dialect) -> dict[str, str]:
+    """Where a dialect differs from the plain one."""
+    return {
+        name: getattr(dialect, name)
+        for name in points()
+        if getattr(dialect, name) != getattr(PLAIN, name)
+    }
