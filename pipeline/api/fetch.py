@@ -2,13 +2,17 @@
 
 Results never depend on the order in which pages or threads finish: each day's rows are sorted by
 key, and days are put together by date. The first failure that stands cancels everything else.
+
+Two refusals (HTTP 400) are answers: days outside the window that the message names are left out,
+and a day on which the exchange was closed is one without rows.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -23,7 +27,10 @@ from pipeline.api.lanes import Lanes
 from pipeline.api.paging import pages
 from pipeline.api.rows import ordered, require_sessions, require_within
 from pipeline.api.session import ApiSession
-from pipeline.errors import BadResponse, SnapshotError, UsageError
+from pipeline.api.window_message import Window, says_closed, window_in
+from pipeline.errors import ApiError, BadResponse, SnapshotError, UsageError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,36 @@ class Progress:
     requests: int
 
 
+class Readable:
+    """The days the account may read, as far as the server has said; shared by all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._window = Window()
+
+    @property
+    def window(self) -> Window:
+        """Without ends until the server has named one."""
+        return self._window
+
+    def holds(self, day: dt.date) -> bool:
+        """False for a day that the server has said to be outside."""
+        return self._window.holds(day)
+
+    def learn(self, error: ApiError) -> bool:
+        """True when a refusal names a window, which counts from now on; logged once."""
+        found = window_in(error.server_message) if error.status == 400 else None
+        if found is None:
+            return False
+        with self._lock:
+            if found != self._window:
+                self._window = found
+                _log.warning(
+                    "GET %s: the account reads %s; days outside are left out", error.endpoint, found
+                )
+        return True
+
+
 OnProgress: TypeAlias = Callable[[Progress], None]
 DayTable: TypeAlias = tuple[dt.date, pa.Table]
 _Within: TypeAlias = tuple[dt.date | None, dt.date | None]
@@ -53,6 +90,9 @@ def fetch_dates(
     dates: Iterable[dt.date],
     concurrency: int | Lanes,
     on_progress: OnProgress | None = None,
+    *,
+    closed: Collection[dt.date] = (),
+    readable: Readable | None = None,
 ) -> Generator[DayTable]:
     """The rows of each day, as soon as they are complete.
 
@@ -62,10 +102,14 @@ def fetch_dates(
         dates: trading days (calendar days for sources with ``query="day"``) with published data.
         concurrency: number of threads; as lanes it may change meanwhile.
         on_progress: called in the caller's thread after each day.
+        closed: those of ``dates`` on which the exchange was closed: a refusal (HTTP 400) means
+            that they have no rows.
+        readable: what is known of the account's window; learns from the server.
 
     Yields:
         Days and their rows, sorted by key, in the order of completion; nothing is kept. A day
-        without rows comes as an empty table unless the source promises rows for it.
+        without rows comes as an empty table unless the source promises rows for it. Days outside
+        the account's window do not come: ``readable`` tells which they are.
 
     Raises:
         ApiError: a request failed for good; the others are cancelled.
@@ -75,21 +119,25 @@ def fetch_dates(
     """
     lanes = concurrency if isinstance(concurrency, Lanes) else Lanes(concurrency)
     _check_use(session, endpoint, lanes.number)
+    readable = readable or Readable()
     wanted = sorted(set(dates))
     found: set[dt.date] = set()
     rows = 0
     sent_before = session.requests_sent
-    with closing(_completed(session, endpoint, wanted, lanes)) as completed:
+    answers = _Answers(session, endpoint, frozenset(closed), readable)
+    with closing(_completed(session, answers, wanted, lanes)) as completed:
         for done, (day, table) in enumerate(completed, 1):
-            rows += table.num_rows
+            rows += 0 if table is None else table.num_rows
             if on_progress is not None:
                 sent = session.requests_sent - sent_before
                 on_progress(Progress(done, len(wanted), rows, sent))
+            if table is None:
+                continue
             if table.num_rows:
                 found.add(day)
             if table.num_rows or not endpoint.promises_rows(day):
                 yield day, table
-    require_sessions(found, wanted, endpoint)
+    require_sessions(found, [day for day in wanted if readable.holds(day)], endpoint)
 
 
 def collect_dates(
@@ -111,24 +159,52 @@ def fetch_range(
     first: dt.date | None = None,
     last: dt.date | None = None,
     sessions: Sequence[dt.date] = (),
+    *,
+    readable: Readable | None = None,
 ) -> pa.Table:
     """The rows of [first, last], both ends included, in one request, by day and key.
+
+    Where the server names the account's window in a refusal, the range is cut there and asked for
+    once more.
 
     Args:
         endpoint: a source asked by range.
         first, last: None leaves that end to the server.
-        sessions: trading days that must have rows, if the source promises them.
+        sessions: trading days that must have rows, if the source promises them and the account
+            may read them.
+        readable: what is known of the account's window; learns from the server.
 
     Raises:
         ApiError, BadResponse, SnapshotError, UsageError: see ``fetch_dates``.
     """
     if endpoint.query != "range":
         raise UsageError(f"source {endpoint.source}: asked day by day, not by range")
-    query = endpoint.range_query(first, last)
-    table = _read(session, Decoder(endpoint), endpoint, query, (first, last), None)
+    readable = readable or Readable()
+    asked = readable.window.cut(first, last)
+    if asked.is_empty:
+        return endpoint.schema.empty_table()
+    decoder = Decoder(endpoint)
+    try:
+        table = _range(session, decoder, endpoint, asked)
+    except ApiError as error:
+        if not readable.learn(error):
+            raise
+        cut = readable.window.cut(first, last)
+        if cut == asked:
+            raise
+        table = (
+            endpoint.schema.empty_table()
+            if cut.is_empty
+            else _range(session, decoder, endpoint, cut)
+        )
     found: list[Any] = table[endpoint.date_field].unique().to_pylist()
-    require_sessions(found, sessions, endpoint)
+    require_sessions(found, [day for day in sessions if readable.holds(day)], endpoint)
     return table
+
+
+def _range(session: ApiSession, decoder: Decoder, endpoint: Endpoint, asked: Window) -> pa.Table:
+    query = endpoint.range_query(asked.first, asked.last)
+    return _read(session, decoder, endpoint, query, (asked.first, asked.last), None)
 
 
 def _check_use(session: ApiSession, endpoint: Endpoint, concurrency: int) -> None:
@@ -140,27 +216,78 @@ def _check_use(session: ApiSession, endpoint: Endpoint, concurrency: int) -> Non
         )
 
 
+class _Answers:
+    """What the server says about one day after another."""
+
+    def __init__(
+        self,
+        session: ApiSession,
+        endpoint: Endpoint,
+        closed: Collection[dt.date],
+        readable: Readable,
+    ) -> None:
+        self._session = session
+        self._endpoint = endpoint
+        self._closed = closed
+        self._readable = readable
+        self._decoder = Decoder(endpoint)
+        self._noted = threading.Event()
+
+    def of(self, day: dt.date, lanes: Lanes, stop: threading.Event) -> pa.Table | None:
+        """The rows of a day; None when the account may not read it."""
+        if not self._readable.holds(day):
+            return None
+        query = self._endpoint.day_query(day)
+        with lanes.one():
+            try:
+                return _read(self._session, self._decoder, self._endpoint, query, (day, day), stop)
+            except ApiError as error:
+                return self._refused(day, error)
+
+    def _refused(self, day: dt.date, error: ApiError) -> pa.Table | None:
+        """What a refusal says about a day, if it is an answer.
+
+        Raises:
+            ApiError: ``error``; it is none.
+        """
+        if error.status != 400:
+            raise error
+        if self._readable.learn(error):
+            if self._readable.holds(day):
+                raise error  # it contradicts itself
+            return None
+        # A session that must have rows is never taken for one without. One that may have none
+        # could as well have been answered with an empty list, so the server's word counts.
+        open_after_all = day not in self._closed and (
+            self._endpoint.promises_rows(day) or not says_closed(error.server_message)
+        )
+        if open_after_all:
+            raise error
+        if not self._noted.is_set():
+            self._noted.set()
+            _log.info(
+                "%s: HTTP 400 for %s (%s): a day without rows, like others of its kind",
+                *(self._endpoint.source, day, error.server_message),
+            )
+        return self._endpoint.schema.empty_table()
+
+
 def _completed(
-    session: ApiSession, endpoint: Endpoint, days: Sequence[dt.date], lanes: Lanes
-) -> Generator[DayTable]:
+    session: ApiSession, answers: _Answers, days: Sequence[dt.date], lanes: Lanes
+) -> Generator[tuple[dt.date, pa.Table | None]]:
     """Days and their tables in the order of completion.
 
     At most twice as many days as lanes are under way or waiting for the caller, so that a slow
     caller holds back the fetch and not the memory.
     """
-    decoder = Decoder(endpoint)
     left = iter(days)
-    running: dict[Future[pa.Table], dt.date] = {}
-    finished: SimpleQueue[Future[pa.Table]] = SimpleQueue()
+    running: dict[Future[pa.Table | None], dt.date] = {}
+    finished: SimpleQueue[Future[pa.Table | None]] = SimpleQueue()
     with _threads(session.pool_size) as (pool, stop):
-
-        def read(query: Mapping[str, str], within: _Within) -> pa.Table:
-            with lanes.one():
-                return _read(session, decoder, endpoint, query, within, stop)
 
         def submit() -> None:
             while len(running) < 2 * lanes.number and (day := next(left, None)) is not None:
-                task = pool.submit(read, endpoint.day_query(day), (day, day))
+                task = pool.submit(answers.of, day, lanes, stop)
                 running[task] = day
                 task.add_done_callback(finished.put)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from pipeline.api.bulk import ALL, period_of, wanted
+from pipeline.api.bulk import ALL, is_of, period_of, wanted
 from pipeline.api.endpoints import Endpoint
 
 _SUFFIXES = (".csv.gz", ".csv")
@@ -23,7 +23,11 @@ def find_files(folder: Path, endpoint: Endpoint, first: dt.date, last: dt.date) 
     Read them with ``read_csv``. Periods are those of ``bulk.list_files``.
     """
     found: dict[str, Path] = {}
-    ours = (path for path in folder.rglob("*") if _is_of(endpoint, path))
+    ours = (
+        path
+        for path in folder.rglob("*")
+        if path.name.endswith(_SUFFIXES) and path.is_file() and is_of(endpoint, path.name)
+    )
     for path in sorted(ours, key=_changed):
         found[period_of(path.name)] = path
     return {
@@ -34,17 +38,3 @@ def find_files(folder: Path, endpoint: Endpoint, first: dt.date, last: dt.date) 
 
 def _changed(path: Path) -> tuple[float, str]:
     return path.stat().st_mtime, str(path)
-
-
-def _is_of(endpoint: Endpoint, path: Path) -> bool:
-    """True for a bulk file of this endpoint and no other, by its name."""
-    if not path.name.endswith(_SUFFIXES) or not path.is_file():
-        return False
-    period = period_of(path.name)
-    if period == ALL and not endpoint.one_file:
-        return False
-    # Whether a dash of the endpoint's path stays one in the name is not documented.
-    name = path.name.partition(".")[0].replace("-", "_")
-    spelled = "" if period == ALL else period.replace("-", "_")
-    stem = name.removesuffix(spelled.replace("_", "")).removesuffix(spelled).rstrip("_")
-    return stem == endpoint.file_stem.replace("-", "_")

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
-from pipeline.api.fetch import fetch_range
+from pipeline.api.fetch import Readable, fetch_range
 from pipeline.api.lanes import Lanes
 from pipeline.api.limits import RateLimiter
 from pipeline.api.plans import PLAN_BUDGET, budgets, covers, window
@@ -52,6 +52,9 @@ from pipeline.version import __version__
 
 CALENDAR = "trading_calendar"
 _CALENDAR_AHEAD = dt.timedelta(days=30)  # calendar features look beyond the last session
+#: Where the plan's window ends the calendar, the server's may end this much earlier than computed:
+#: whether the window moves at midnight in Japan or UTC is open, and the run may begin just before.
+_CALENDAR_SLACK = dt.timedelta(days=3)
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +104,18 @@ def range_of(endpoint: Endpoint, wanted: SnapshotRange) -> SnapshotRange:
 def load_calendar(settings: Settings, end: dt.date) -> TradingCalendar:
     """The published trading calendar that the cache holds.
 
+    One that ends a little before the computed end of the plan's window serves on the day it was
+    fetched: the server has no more. All processes of a run have one day, so they agree.
+
     Raises:
         MissingData: there is none that reaches far enough beyond ``end``.
     """
     store = SnapshotStore(settings.data_output_dir, settings.origin)
     snapshot = store.newest(CALENDAR)
-    if snapshot is None or snapshot["end"] < str(_calendar_reach(settings, end)):
+    reach = _calendar_reach(settings, end)
+    if snapshot is not None and snapshot["checked_at"][:10] == str(config.now().date()):
+        reach -= _calendar_slack(settings, end)
+    if snapshot is None or snapshot["end"] < str(reach):
         raise MissingData(
             f"no trading calendar in {store.root} reaches {_calendar_reach(settings, end)}",
             "run BuildAll with source_cache_mode read_write once",
@@ -129,13 +138,20 @@ def fetch_calendar(settings: Settings, end: dt.date, *, noted: bool = True) -> p
         table = calendar_file(settings.bulk_folder, endpoint_of(CALENDAR))
     else:
         with open_session(settings, noted=noted) as session, counted(session, CALENDAR):
-            table = fetch_range(session, endpoint_of(CALENDAR))  # all the plan shows
+            # All the plan shows.
+            table = fetch_range(session, endpoint_of(CALENDAR), readable=readable(settings))
     last, reach = pc.max(table["Date"]).as_py(), _calendar_reach(settings, end)
-    if last is None or last < reach:
+    if last is None or last < reach - _calendar_slack(settings, end):
         raise SnapshotError(
             f"trading calendar: expected it to reach {reach}, the server's ends "
             f"{f'on {last}' if last else 'before it begins'}",
             "check JQUANTS_API_BASE, or use an earlier --end",
+        )
+    if last < reach:
+        log.warning(
+            "trading calendar: the server's ends on %s, the window of plan %s was expected to end "
+            "on %s; this run ends with the calendar",
+            *(last, settings.plan, reach),
         )
     return table
 
@@ -143,6 +159,23 @@ def fetch_calendar(settings: Settings, end: dt.date, *, noted: bool = True) -> p
 def _calendar_reach(settings: Settings, end: dt.date) -> dt.date:
     """How far the calendar must reach: beyond ``end``, but no further than the plan shows."""
     return min(end + _CALENDAR_AHEAD, window(settings.plan, config.now().date())[1])
+
+
+def _calendar_slack(settings: Settings, end: dt.date) -> dt.timedelta:
+    """By how much it may miss that: not at all, unless the plan's window is what ends it."""
+    limited = _calendar_reach(settings, end) < end + _CALENDAR_AHEAD
+    return _CALENDAR_SLACK if limited else dt.timedelta(0)
+
+
+def readable(settings: Settings) -> Readable:
+    """What the server has said today, in this process, of the days the account may read."""
+    today = config.now().date()
+    return _learnt(settings.data_output_dir, settings.api_base, settings.plan, today)
+
+
+@cache
+def _learnt(_root: Path, _base: str, _plan: str, _today: dt.date) -> Readable:
+    return Readable()
 
 
 def keep_calendar(settings: Settings, table: pa.Table) -> None:
@@ -248,7 +281,8 @@ def fetch_snapshot(
         raise _lost(source, wanted, rules, lost)
     if ask:
         lanes = lanes or Lanes(settings.index_option_parallel_concurrency)
-        _fetch(settings, endpoint, rules, ask, parts, days_of, progress, lanes)
+        closed = _closed_days(endpoint, calendar, ask)
+        beyond |= _fetch(settings, endpoint, rules, ask, parts, days_of, closed, progress, lanes)
         parts = store.parts(source)
     if rules.may_ask:
         compact(store, endpoint, rules, parts)
@@ -348,17 +382,35 @@ def _fetch(
     ask: Sequence[Wanted],
     parts: Sequence[Part],
     days_of: DaysOf,
+    closed: frozenset[str],
     progress: Progress,
     lanes: Lanes,
-) -> None:
-    """Get the asked days: from the spool of a run that died, then from the vendor."""
+) -> set[str]:
+    """Get the asked days: from the spool of a run that died, then from the vendor.
+
+    Returns:
+        Days before the account's window, as far as the server named it: they cannot be had.
+
+    Raises:
+        SnapshotError: the window ends before the asked days do.
+    """
     store = SnapshotStore(settings.data_output_dir, settings.origin)
     receiver = Receiver(store, endpoint, rules, [day.date for day in ask], parts)
     taken = set(receiver.take_spooled(ask))
     if taken:
         log.info("%s: %d days were left by a run that ended early", endpoint.source, len(taken))
     missing = [day.date for day in ask if day.date not in taken]
-    fetching = Fetching(endpoint, rules, missing, receiver, days_of, progress)
+    fetching = Fetching(
+        endpoint,
+        rules,
+        missing,
+        receiver,
+        days_of,
+        progress,
+        closed=closed,
+        premium=covers(settings.plan, "premium"),
+        readable=readable(settings),
+    )
     way = settings.source_route
     if not missing:
         pass
@@ -376,6 +428,25 @@ def _fetch(
                 store.spool_folder(endpoint.source),
             )
     receiver.close()
+    last = fetching.readable.window.last
+    after = sorted(date for date in fetching.beyond if last is not None and date > str(last))
+    if after:
+        raise SnapshotError(
+            f"{endpoint.source}: the account reads until {last}; {_some(after)} lie after it",
+            f"use --end {last} or earlier",
+        )
+    return fetching.beyond
+
+
+def _closed_days(
+    endpoint: Endpoint, calendar: TradingCalendar, days: Sequence[Wanted]
+) -> frozenset[str]:
+    """The days of a source asked for each calendar day on which the exchange was closed."""
+    if endpoint.query != "day" or not days:
+        return frozenset()
+    dates = [day.date for day in days]
+    sessions = calendar.between(np.datetime64(dates[0]), np.datetime64(dates[-1]))
+    return frozenset(dates) - {str(session) for session in sessions}
 
 
 def _commit(

@@ -219,7 +219,8 @@ def last_published(
 
     ``ago`` asks for an earlier moment.
     The last session of the calendar is never one: a row is decided on the session after it.
-    Matters where the plan's window cuts the calendar off in the past.
+    Matters where the plan's window cuts the calendar off in the past; one that the server sends
+    whole is cut here, so that both end on the same day.
     """
     from pipeline.tasks.fetching import sources_of
 
@@ -229,7 +230,10 @@ def last_published(
         for endpoint in sources_of(settings)
         if endpoint.every_session
     ]
-    published.append(calendar.sessions[-2] if calendar.sessions.size > 1 else None)
+    shown = calendar.sessions
+    if settings.source_route != "files":
+        shown = shown[shown <= np.datetime64(window(settings.plan, config.now().date())[1])]
+    published.append(shown[-2] if shown.size > 1 else None)
     known = [session for session in published if session is not None]
     if len(known) < len(published):
         raise UsageError(f"no session is published yet at {now} JST", "wait, or check G5_NOW")

@@ -68,6 +68,7 @@ class Receiver:
         self._thin: dict[str, tuple[int, float]] = {}
         for date in due:
             self._waiting[date[:7]].add(date)
+        self._due = {month: frozenset(dates) for month, dates in self._waiting.items()}
 
     def take_spooled(self, wanted: Iterable[Wanted]) -> list[str]:
         """Take what an earlier run left in the spool, as far as it is as good as the cache.
@@ -115,6 +116,34 @@ class Receiver:
         if len(dates) == 1 and len(self._waiting[dates[0][:7]]) > 1:
             self._spool.put(dates[0], table, arrived=self._rules.now, route=route)
         self._hold(_Batch(tuple(dates), table, self._rules.now, route))
+
+    def leave_out(self, dates: Iterable[str]) -> None:
+        """Wait no longer for days that cannot be had.
+
+        Raises:
+            SnapshotError, StorageError: as ``keep``, for a month that is all there without them.
+        """
+        gone = set(dates)
+        for month in sorted({date[:7] for date in gone}):
+            self._waiting[month] -= gone
+            if not self._waiting[month] and month in self._held:
+                self._settle(month, self._held.pop(month))
+
+    def begin_again(self, month: str) -> list[str]:
+        """Forget what came of a month; the days that were due in it, which are to come again."""
+        self._held.pop(month, None)
+        again = sorted(self._due.get(month, ()))
+        self._waiting[month] = set(again)
+        self._spool.drop(again)
+        return again
+
+    def doubted(self) -> list[str]:
+        """Days that were not believed, ascending; they may come again."""
+        again = sorted(self._thin)
+        self._thin.clear()
+        for date in again:
+            self._waiting[date[:7]].add(date)
+        return again
 
     def close(self) -> None:
         """Say which days were not believed.

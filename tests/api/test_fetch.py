@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.api.endpoints import endpoint_of
 from pipeline.api.faults import RetryPolicy
-from pipeline.api.fetch import Progress, collect_dates, fetch_dates, fetch_range
+from pipeline.api.fetch import Progress, Readable, collect_dates, fetch_dates, fetch_range
 from pipeline.api.lanes import Lanes
 from pipeline.api.limits import RateLimiter
 from pipeline.api.session import ApiSession
@@ -331,3 +331,112 @@ def test_an_added_field_is_reported_once_for_all_days(
     assert isinstance(table, pa.Table)
     assert table.to_pylist() == expected()
     assert len([record for record in caplog.records if "unknown field" in record.message]) == 1
+
+
+SUMMARY = endpoint_of("fin_summary")  # asked for calendar days, without promised rows
+ALERT = endpoint_of("margin_alert")  # asked for sessions, without promised rows
+SUNDAY = dt.date(2024, 1, 7)
+OUTSIDE = (
+    "Your subscription covers the following dates: {}. If you want more data, please check other "
+    "plans"
+)
+
+
+def refusing(days: set[str], message: str, found: dict[str, Any] | None = None) -> Any:
+    """A server that refuses some days and has rows, or none, for the others."""
+
+    def script(request: Request) -> Reply:
+        if request.query["date"] in days:
+            return Reply({"message": message}, 400)
+        rows = rows_of(request.query["date"]) if found is None else []
+        return Reply({"data": rows})
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("window", "inside"),
+    [
+        ("2024-01-09 ~ 2024-01-11", DAYS[2:5]),
+        ("2024-01-10 ~ ", DAYS[3:]),
+        ("2025-01-10 ~ ", []),
+    ],
+)
+def test_days_outside_the_window_that_the_server_names_are_left_out(
+    server: FakeServer, window: str, inside: list[dt.date], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those inside come; the window is logged once and outlives the call."""
+    refused = {str(day) for day in DAYS if day not in inside}
+    server.script = refusing(refused, OUTSIDE.format(window))
+    readable = Readable()
+    with session_to(server.url) as session:
+        found = dict(fetch_dates(session, INDICES, DAYS, 1, readable=readable))
+        asked = len(server.requests)
+        again = dict(fetch_dates(session, INDICES, DAYS, 1, readable=readable))
+    assert sorted(found) == sorted(again) == inside
+    assert [day for day in DAYS if readable.holds(day)] == inside
+    # The first day of each side told; days that were under way already may add one.
+    assert asked < len(DAYS) + (not inside)
+    assert len(server.requests) == asked + len(inside)
+    assert caplog.text.count("days outside are left out") == 1
+
+
+def test_a_window_that_holds_the_refused_day_is_no_answer(server: FakeServer) -> None:
+    """The server contradicts itself: its words are in the error."""
+    server.script = refusing({"2024-01-09"}, OUTSIDE.format("2024-01-01 ~ 2024-12-31"))
+    with session_to(server.url) as session, pytest.raises(ApiError, match="covers the following"):
+        list(fetch_dates(session, INDICES, DAYS, 1))
+
+
+@pytest.mark.parametrize("message", ["The date is not a business day", "no", ""])
+def test_a_refused_closed_day_is_one_without_rows(server: FakeServer, message: str) -> None:
+    """Whatever the text: the calendar says that the exchange was closed."""
+    server.script = refusing({str(SUNDAY)}, message, {})
+    days = [dt.date(2024, 1, 5), SUNDAY]
+    with session_to(server.url) as session:
+        found = dict(fetch_dates(session, SUMMARY, days, 1, closed=[SUNDAY]))
+        assert [found[day].num_rows for day in days] == [0, 0]
+        assert found[SUNDAY].schema == SUMMARY.schema
+        with pytest.raises(ApiError, match="HTTP 400"):  # where the calendar says nothing
+            list(fetch_dates(session, INDICES, [SUNDAY], 1))
+
+
+def test_an_open_day_that_is_called_closed_is_empty_only_without_promised_rows(
+    server: FakeServer,
+) -> None:
+    """An empty list would be as good there; a promised session is an error with the words."""
+    server.script = refusing({"2024-01-09"}, "The date is not a business day", {})
+    with session_to(server.url) as session:
+        ((day, table),) = fetch_dates(session, ALERT, [dt.date(2024, 1, 9)], 1)
+        assert (day, table.num_rows) == (dt.date(2024, 1, 9), 0)
+        with pytest.raises(ApiError, match="not a business day"):
+            list(fetch_dates(session, INDICES, [dt.date(2024, 1, 9)], 1))
+
+
+def test_a_range_is_cut_to_the_window(server: FakeServer, caplog: pytest.LogCaptureFixture) -> None:
+    """One refusal, one more request, none for a range that lies outside."""
+    rows = [{"Date": str(day), "O": 1.0, "H": 1.0, "L": 1.0, "C": 1.0} for day in DAYS]
+
+    def script(request: Request) -> Reply:
+        if request.query["from"] < "2024-01-09":
+            return Reply({"message": OUTSIDE.format("2024-01-09 ~ ")}, 400)
+        return Reply({"data": [row for row in rows if row["Date"] >= request.query["from"]]})
+
+    server.script = script
+    readable = Readable()
+    with session_to(server.url) as session:
+        table = fetch_range(session, TOPIX, DAYS[0], DAYS[-1], DAYS, readable=readable)
+        assert table["Date"].to_pylist() == DAYS[2:]
+        assert [r.query["from"] for r in server.requests] == ["2024-01-04", "2024-01-09"]
+        assert not fetch_range(session, TOPIX, DAYS[0], DAYS[1], readable=readable).num_rows
+        assert not fetch_range(session, TOPIX, DAYS[0], DAYS[1]).num_rows
+    assert len(server.requests) == 3
+    assert readable.window.first == dt.date(2024, 1, 9)
+
+
+def test_a_range_that_stays_refused_is_an_error(server: FakeServer) -> None:
+    """The window holds all of it."""
+    server.replies(Reply({"message": OUTSIDE.format("2020-01-01 ~ ")}, 400))
+    with session_to(server.url) as session, pytest.raises(ApiError, match="covers the following"):
+        fetch_range(session, TOPIX, DAYS[0], DAYS[-1], DAYS)
+    assert len(server.requests) == 1
