@@ -7,7 +7,7 @@ tables of the snapshots, so equal tables are an equal dataset; one whole build s
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ from pipeline.simulator.dialect import CARELESS, EVIDENCE, PLAIN, Dialect, point
 from pipeline.storage.snapshots import SnapshotStore, snapshot_key
 from pipeline.tasks import fetching
 from pipeline.tasks.plan import SnapshotRange
+from tests.tasks.commands import ONE_PROCESS, Home, simulator
 from tests.tasks.vendor import settings_at
 
 NOW = "2024-02-08T08:00:00+09:00"
@@ -83,12 +84,12 @@ def _fetched(folder: Path, route: str) -> dict[str, pa.Table | PipelineError]:
 
 
 @pytest.fixture(scope="module")
-def reader(market: Market) -> Iterator[Reader]:
+def reader(market: Market) -> Reader:
     plain = Reader(market, {}).tables(PLAIN, "requests")
     for source, table in plain.items():
         assert isinstance(table, pa.Table), (source, table)
         assert table.num_rows, source
-    yield Reader(market, plain)
+    return Reader(market, plain)
 
 
 def dialects() -> st.SearchStrategy[Dialect]:
@@ -163,3 +164,16 @@ def odd(dialect: Dialect) -> dict[str, str]:
         for name in points()
         if getattr(dialect, name) != getattr(PLAIN, name)
     }
+
+
+def test_a_dataset_of_the_careless_dialect_is_the_plain_one(tmp_path: Path) -> None:
+    """All sources, by whichever routes the run chooses: the same bytes."""
+    market = ("--seed", "8", "--stocks", "18", "--start", "2023-12-01", "--end", "2024-02-02")
+    built = {}
+    for dialect in ("plain", "careless"):
+        with simulator(*market, "--now", NOW, "--dialect", dialect) as url:
+            home = Home(tmp_path / dialect, url, tmp_path, ONE_PROCESS | {"G5_NOW": NOW})
+            ended = home.run("BuildAll", "--start", "2024-01-04", "--end", "2024-01-19")
+        assert ended.code == 0, (dialect, ended.told)
+        built[dialect] = home.dataset_path().read_bytes()
+    assert built["careless"] == built["plain"]
