@@ -100,11 +100,10 @@ def dialects() -> st.SearchStrategy[Dialect]:
 @settings(
     derandomize=True,
     deadline=None,
-    max_examples=10,
+    max_examples=6,
     phases=[Phase.explicit, Phase.generate],  # each example takes seconds: none is made smaller
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@example(EVIDENCE, "bulk")
 @example(EVIDENCE, "auto")
 @example(CARELESS, "requests")
 @example(CARELESS, "bulk")
