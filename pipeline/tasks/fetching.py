@@ -54,7 +54,7 @@ CALENDAR = "trading_calendar"
 _CALENDAR_AHEAD = dt.timedelta(days=30)  # calendar features look beyond the last session
 #: Where the plan's window ends the calendar, the server's may end this much earlier than computed:
 #: whether the window moves at midnight in Japan or UTC is open, and the run may begin just before.
-_CALENDAR_SLACK = dt.timedelta(days=3)
+CALENDAR_SLACK = dt.timedelta(days=3)
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ def _calendar_reach(settings: Settings, end: dt.date) -> dt.date:
 def _calendar_slack(settings: Settings, end: dt.date) -> dt.timedelta:
     """By how much it may miss that: not at all, unless the plan's window is what ends it."""
     limited = _calendar_reach(settings, end) < end + _CALENDAR_AHEAD
-    return _CALENDAR_SLACK if limited else dt.timedelta(0)
+    return CALENDAR_SLACK if limited else dt.timedelta(0)
 
 
 def readable(settings: Settings) -> Readable:

@@ -6,10 +6,22 @@ import datetime as dt
 import logging
 import random
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
-from pipeline.api.bulk import BulkFile, download, list_files, period_of, span
+from pipeline.api.bulk import (
+    BulkFile,
+    download,
+    is_of,
+    list_files,
+    made_at,
+    months_of,
+    period_of,
+    span,
+    wanted,
+)
 from pipeline.api.endpoints import endpoint_of
 from pipeline.api.faults import RetryPolicy
 from pipeline.errors import ApiError, BadResponse, StorageError
@@ -107,6 +119,7 @@ def test_the_calendar_is_one_file_whatever_its_name(bulk: BulkServer) -> None:
     "entries",
     [
         None,
+        {},
         [{"Key": MONTH, "LastModified": "x"}],
         [{"Key": MONTH, "LastModified": "x", "Size": None}],
         [{"Key": 7, "LastModified": "x", "Size": 7}],
@@ -304,3 +317,211 @@ def test_list_and_url_count_against_the_plan_and_files_do_not(
         list_files(session, BARS, FIRST, LAST)
         download(session, FILE, tmp_path / "c")
     assert clock.waits == [61.0]
+
+
+# Lists as they have been seen, or may look.
+
+VARIANTS = orjson.loads(
+    (Path(__file__).parents[1] / "data" / "bulk_list_variants.json").read_bytes()
+)
+NOW = dt.datetime(2026, 9, 4, 8, tzinfo=dt.timezone(dt.timedelta(hours=9)))
+PREMIUM = f"{FOLDER}/premium/historical/2024/equities_bars_daily_202401.csv.gz"
+
+
+def listed(server: FakeServer, *pages: dict[str, Any], first: dt.date = FIRST) -> list[BulkFile]:
+    """The files that a list of these pages has to offer, the last page repeated."""
+    server.replies(*(Reply(page) for page in pages))
+    with session_to(server.url) as session:
+        return list_files(session, BARS, first, dt.date(2026, 9, 4))
+
+
+def entry(key: str, **changed: Any) -> dict[str, Any]:
+    return {"Key": key, "LastModified": "2024-02-01T20:48:51+00:00", "Size": 7} | changed
+
+
+def test_every_shape_that_was_seen_is_used(
+    server: FakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Premium before plain, both kinds of ``live/``, all pages; the rest with one warning."""
+    more = f"{FOLDER}/historical/2021/equities_bars_daily_202102.csv.gz"
+    last = {"data": [entry(more, Size="88.0"), entry("x/readme.txt")]}
+    files = listed(server, VARIANTS, last, first=dt.date(2021, 1, 1))
+    assert [(file.period, file.size) for file in files] == [
+        ("2021-01", 3651234),
+        ("2021-02", 88),
+        ("2026-08-31", 130123),
+        ("2026-09-01", 130123),
+    ]
+    assert "/premium/" in files[0].key
+    assert [request.page_key for request in server.requests] == [None, "next"]
+    (record,) = caplog.records
+    assert "2 entries" in record.getMessage()
+    assert "'equities/bars/daily/historical/'" in record.getMessage()
+    made = [made_at(file, NOW) for file in files]
+    assert [moment and moment.isoformat() for moment in made] == [
+        "2021-03-08T00:00:00+09:00",  # 35 days after its month
+        "2024-02-02T05:48:51+09:00",
+        "2026-09-01T03:00:00+09:00",
+        None,  # a day of unknown age
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2024-02-01T20:48:51.295000+00:00", "2024-02-02T05:48:51.295000+09:00"),
+        ("2024-02-01T20:48:51Z", "2024-02-02T05:48:51+09:00"),
+        ("Thu, 01 Feb 2024 20:48:51 GMT", "2024-02-02T05:48:51+09:00"),
+        ("2024-02-02 05:48:51", "2024-02-02T05:48:51+09:00"),
+        ("2030-01-01T00:00:00Z", NOW.isoformat()),
+        ("", "2024-03-07T00:00:00+09:00"),
+        ("yesterday", "2024-03-07T00:00:00+09:00"),
+        ("9999-12-31T23:59:59-12:00", "2024-03-07T00:00:00+09:00"),
+    ],
+)
+def test_the_age_of_a_monthly_file(text: str, moment: str) -> None:
+    """By the list where it can be read, never later than now, else a while after the month."""
+    made = made_at(BulkFile(MONTH, "2024-01", 7, text), NOW)
+    assert made is not None
+    assert made.isoformat() == moment
+
+
+def test_a_month_that_ended_lately_needs_a_known_age() -> None:
+    """Its file may have been made before all of it was published."""
+    file = BulkFile("x", "2026-08", 7, "")
+    assert made_at(file, NOW) is None
+    assert made_at(file, NOW + dt.timedelta(days=32)) is not None
+    assert made_at(BulkFile("x", "2026-08-03", 7, ""), NOW + dt.timedelta(days=400)) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"Key": f"{FOLDER}/historical/"},
+        {"Key": "equities_bars_daily.csv.gz"},
+        {"Key": f"{FOLDER}/historical/2024/equities_bars_daily_am_202401.csv.gz"},
+        {"Key": f"{FOLDER}/historical/2024/bars_202401.csv.gz"},
+        {"Key": f"{FOLDER}/historical/2024/202401.csv.gz"},
+        {"Key": None},
+        {"Size": None},
+        {"Size": True},
+        {"Size": 1.5},
+        {"Size": -1},
+        {"Size": "seven"},
+        {"Size": "nan"},
+    ],
+)
+def test_an_entry_that_cannot_be_used_does_not_cost_the_others(
+    server: FakeServer, changed: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is passed over, with a warning."""
+    february = entry(f"{FOLDER}/historical/2024/equities_bars_daily_202402.csv.gz")
+    (file,) = listed(server, {"data": [entry(MONTH) | changed, february]})
+    assert file.period == "2024-02"
+    (record,) = caplog.records
+    assert "1 entries" in record.getMessage()
+
+
+def test_a_list_of_folders_is_an_empty_one(server: FakeServer) -> None:
+    """Nothing else was expected there."""
+    assert listed(server, {"data": [entry(f"{FOLDER}/historical/", Size=0)]}) == []
+
+
+def test_of_two_files_of_a_month_one_counts(server: FakeServer) -> None:
+    """That of Premium, in whatever order; of two of a kind the one changed last."""
+    other = f"{FOLDER}/historical/equities_bars_daily_202401.csv.gz"
+    old, new = ("2024-02-01T00:00:00Z", "Fri, 02 Feb 2024 00:00:00 GMT")
+    premium, plain = entry(PREMIUM, LastModified=None), entry(MONTH)
+    for entries, chosen in [
+        ([premium, plain], PREMIUM),
+        ([plain, premium], PREMIUM),
+        ([entry(MONTH, LastModified=old), entry(other, LastModified=new)], other),
+        ([entry(MONTH, LastModified=new), entry(other, LastModified=old)], MONTH),
+        ([entry(MONTH), entry(other, LastModified=None)], MONTH),
+        ([plain, plain], MONTH),
+    ]:
+        (file,) = listed(server, {"data": entries})
+        assert file.key == chosen
+
+
+@pytest.mark.parametrize("key", ["again", 7, ["x"]])
+def test_pages_that_never_end_are_refused(server: FakeServer, key: object) -> None:
+    """A key that comes twice, or is none."""
+    with pytest.raises(BadResponse, match="pagination_key: expected a new text"):
+        listed(server, {"data": [entry(MONTH)], "pagination_key": key})
+    assert len(server.requests) <= 2
+
+
+def test_a_server_that_invents_keys_comes_to_an_end(server: FakeServer) -> None:
+    """After as many pages as no list of ours has."""
+    server.script = lambda _: Reply({"data": [], "pagination_key": str(len(server.requests))})
+    with session_to(server.url) as session, pytest.raises(BadResponse, match="more than 100 pages"):
+        list_files(session, BARS, FIRST, LAST)
+    assert len(server.requests) == 100
+
+
+def test_a_list_outside_the_window_is_asked_for_by_day(server: FakeServer) -> None:
+    """The first month of the plan begins before its window does."""
+    said = "Your subscription covers the following dates: 2024-01-16 ~ . If you want more data"
+    server.replies(Reply({"message": said}, 400), Reply({"data": [entry(MONTH)]}))
+    with session_to(server.url) as session:
+        (file,) = list_files(session, BARS, FIRST, LAST)
+        assert file.key == MONTH
+        server.replies(Reply({"message": said.replace("2024", "2025")}, 400))
+        with pytest.raises(ApiError, match="covers the following"):
+            list_files(session, BARS, FIRST, LAST)
+    assert [request.query["from"] for request in server.requests] == [
+        "2024-01", "2024-01-16", "2024-01",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "period", "months"),
+    [
+        ("equities_bars_daily_202101-202112.csv.gz", "2021-01/2021-12", 12),
+        ("equities_bars_daily_202111_202202.csv.gz", "2021-11/2022-02", 4),
+        ("equities_bars_daily_2021-01_to_2021-03.csv.gz", "2021-01/2021-03", 3),
+        ("equities_bars_daily_2021.csv.gz", "2021", 12),
+        ("equities_bars_daily_202112-202101.csv.gz", "all", 0),
+        ("equities_bars_daily_202101.csv.gz", "2021-01", 1),
+        ("equities_bars_daily_20210104.csv.gz", "2021-01-04", 0),
+    ],
+)
+def test_files_of_several_months_are_known_by_name(name: str, period: str, months: int) -> None:
+    """The vendor says there are some; their names are a guess, others are passed over."""
+    assert period_of(name) == period
+    assert len(months_of(period)) == months
+    assert is_of(BARS, name) == (period != "all")
+
+
+@pytest.mark.parametrize(
+    "name", ["equities_bars_daily_20210104-20211230.csv.gz", "equities_bars_daily_2021-2022.csv.gz"]
+)
+def test_ranges_of_other_kinds_are_not_taken_for_their_end(name: str) -> None:
+    """The file of a year is not that of its last day."""
+    assert not is_of(BARS, name)
+
+
+def test_a_month_of_its_own_counts_before_one_of_several() -> None:
+    """Longer files are wanted for what is left; of days, those in neither."""
+    first, last = dt.date(2021, 1, 1), dt.date(2021, 6, 30)
+    months = [f"2021-0{n}" for n in range(1, 7)]
+    quarter, year, day = "2021-04/2021-06", "2021", "2021-06-01"
+
+    def chosen(*periods: str) -> list[str]:
+        return wanted(dict.fromkeys(periods), first, last, BARS)
+
+    assert chosen(year, day) == [year]
+    assert chosen(*months, year) == months
+    assert chosen(*months[:3], quarter, year, day) == [*months[:3], quarter]
+    assert chosen(*months[:2], quarter, year) == [months[0], year, months[1], quarter]
+    assert chosen(*months[:2], day, "2021-03-01") == [*months[:2], "2021-03-01", day]
+
+
+def test_a_file_that_stays_defective_is_given_up_soon(bulk: BulkServer, tmp_path: Path) -> None:
+    """Three times the wrong size is enough; nothing of it is left for the next run."""
+    file = BulkFile(MONTH, "2024-01", len(CONTENT) + 7, "x")
+    with pytest.raises(BadResponse, match="source_route auto or requests"):
+        fetch(bulk, tmp_path / "x.csv.gz", file)
+    assert len(bulk.downloads) == 3
+    assert list(tmp_path.iterdir()) == []
