@@ -13,15 +13,25 @@ differ, the field says so, and there are two ways to:
   The dataset restates by itself, from raw prices and ``AdjFactor``. It is also what requests
   gained lately and files perhaps did not.
 
-How the files write nested fields is not documented: a column per inner key
-(``PubReason.Restricted``) and a JSON object as text are both understood.
+How the files write nested fields is not documented; a sample of the vendor has the text of a
+Python dict. That, a JSON object as text and a column per inner key (``PubReason.Restricted``) are
+all understood.
+
+Lists are closed where something of ours reads the members. What an unknown one does:
+
+- ``Mkt`` and ``S33`` of ordinary shares, ``HolDiv``, ``S33`` of the short ratios: the row is
+  refused by name, since its place in the universe, the calendar or the source hangs on it.
+- ``ScaleCat``, ``S17``, ``Mrgn``, ``PCDiv``, ``StatCode``, flags: null, counted and named.
+
+Lists that nothing reads, or whose older members are not documented (``DocType``, ``Section``,
+``TSEMrgnRegCls`` ...), stay open.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 
-from pipeline.api.fields import BLANK, NO_RATIO, UNDECIDED, Field, Kind, fields
+from pipeline.api.fields import BLANK, TRUTH, Field, Kind, fields
 
 Fields = tuple[Field, ...]
 
@@ -30,23 +40,45 @@ Fields = tuple[Field, ...]
 _LATE_DERIVATIVES = dt.date(2016, 7, 19)
 
 
-def _numbers(names: str, missing: tuple[str, ...] = (), required: bool = True) -> Fields:
-    return fields(names, "number", missing=missing, required=required)
+def _numbers(names: str, required: bool = True) -> Fields:
+    return fields(names, "number", required=required)
 
 
 def _late(names: str, kind: Kind = "number") -> Fields:
-    return fields(names, kind, missing=BLANK, since=_LATE_DERIVATIVES)
+    return fields(names, kind, since=_LATE_DERIVATIVES)
 
 
-CALENDAR: Fields = fields("Date", "date") + fields("HolDiv", "text")
+CALENDAR: Fields = fields("Date", "date") + fields(
+    "HolDiv", "text", width=1, members=("0", "1", "2", "3"), refused=True
+)
+
+#: The segments before and after the reorganisation of 2022-04-04, PRO market (0105) and ETF, REIT
+#: and others (0109).
+_MARKETS = ("0101", "0102", "0104", "0105", "0106", "0107", "0109", "0111", "0112", "0113")
+_SECTORS = (*(str(number) for number in range(1, 18)), "99")
+_INDUSTRIES = (
+    "0050 1050 2050 3050 3100 3150 3200 3250 3300 3350 3400 3450 3500 3550 3600 3650 3700 3750 "
+    "3800 4050 5050 5100 5150 5200 5250 6050 6100 7050 7100 7150 7200 8050 9050 9999"
+)
+_S33 = fields("S33", "text", width=4, members=tuple(_INDUSTRIES.split()))
+#: "-" is a value: listed, but in none of the size buckets.
+_SCALES = ("TOPIX Core30", "TOPIX Large70", "TOPIX Mid400", "TOPIX Small 1", "TOPIX Small 2", "-")
+_NO_SCALE = (("－", "-"), ("−", "-"))
 
 LISTED: Fields = (
     fields("Date", "date")
-    # ScaleCat "-" is a value: listed, but in none of the size buckets.
-    + fields("Code CoName CoNameEn S17 S17Nm S33 S33Nm ScaleCat Mkt MktNm", "text")
+    + fields("Code CoName CoNameEn", "text")
+    + fields("S17", "text", width=1, members=_SECTORS)  # not padded
+    + fields("S17Nm", "text")
+    + _S33
+    + fields("S33Nm", "text")
+    + fields("ScaleCat", "text", missing=BLANK, members=_SCALES, aliases=_NO_SCALE)
+    + fields("Mkt", "text", width=4, members=_MARKETS)
+    + fields("MktNm", "text")
     # An older page grants the margin class from Standard on only.
-    + fields("Mrgn MrgnNm", "text", required=False)
-    + fields("ProdCat", "text", required=False)  # since 2026-05-26
+    + fields("Mrgn", "text", required=False, width=1, members=("1", "2", "3"))
+    + fields("MrgnNm", "text", required=False)
+    + fields("ProdCat", "text", required=False, width=3)  # since 2026-05-26
 )
 
 
@@ -54,7 +86,7 @@ def _session_bar(prefix: str, required: bool) -> Fields:
     """Prices, limit flags, volume and value of a part of the day."""
     return (
         _numbers(" ".join(prefix + name for name in ("O", "H", "L", "C")), required=required)
-        + fields(f"{prefix}UL {prefix}LL", "text", required=required)
+        + fields(f"{prefix}UL {prefix}LL", "flag", required=required)
         + _numbers(f"{prefix}Vo {prefix}Va", required=required)
     )
 
@@ -83,8 +115,8 @@ DAILY_BARS: Fields = (
 
 TOPIX: Fields = fields("Date", "date") + _numbers("O H L C")
 
-# Close-only indices: null is the reported form, blank is accepted too.
-INDICES: Fields = fields("Date", "date") + fields("Code", "text") + _numbers("O H L C", BLANK)
+# Close-only indices have one price; the codes are four characters, letters among them.
+INDICES: Fields = fields("Date", "date") + fields("Code", "text", width=4) + _numbers("O H L C")
 
 _INVESTORS = "Prop Brk Tot Ind Frgn SecCo InvTr BusCo OthCo InsCo Bank TrstBnk OthFin"
 
@@ -113,48 +145,56 @@ def _forecasts(scope: str) -> str:
 # Every value is text on the wire, blank when missing; numbers are stored as numbers.
 FIN_SUMMARY: Fields = (
     fields("DiscDate", "date")
-    + fields("DiscTime Code DiscNo DocType CurPerType", "text")
+    + fields("DiscTime", "text", clock="HH:MM:SS")  # missing in a part of the older rows
+    + fields("Code DiscNo DocType CurPerType", "text")
     + fields("CurPerSt CurPerEn CurFYSt CurFYEn NxtFYSt NxtFYEn", "date")
-    + _numbers("Sales OP OdP NP EPS DEPS TA Eq EqAR BPS CFO CFI CFF CashEq", BLANK)
-    + _numbers("Div1Q Div2Q Div3Q DivFY DivAnn DivUnit DivTotalAnn PayoutRatioAnn", BLANK)
-    + _numbers("FDiv1Q FDiv2Q FDiv3Q FDivFY FDivAnn FDivUnit FDivTotalAnn FPayoutRatioAnn", BLANK)
-    + _numbers("NxFDiv1Q NxFDiv2Q NxFDiv3Q NxFDivFY NxFDivAnn NxFDivUnit NxFPayoutRatioAnn", BLANK)
-    + _numbers(_forecasts(""), BLANK)
-    + _numbers("FSales FOP FOdP FNP FEPS NxFSales NxFOP NxFOdP NxFNp NxFEPS", BLANK)
-    + fields("MatChgSub SigChgInC ChgByASRev ChgNoASRev ChgAcEst RetroRst", "text")
-    + _numbers("ShOutFY TrShFY AvgSh", BLANK)
-    + _numbers("NCSales NCOP NCOdP NCNP NCEPS NCTA NCEq NCEqAR NCBPS", BLANK)
-    + _numbers("FNCSales2Q FNCOP2Q FNCOdP2Q FNCNP2Q FNCEPS2Q", BLANK)
-    + _numbers("NxFNCSales2Q NxFNCOP2Q NxFNCOdP2Q NxFNCNP2Q NxFNCEPS2Q", BLANK)
-    + _numbers("FNCSales FNCOP FNCOdP FNCNP FNCEPS", BLANK)
-    + _numbers("NxFNCSales NxFNCOP NxFNCOdP NxFNCNP NxFNCEPS", BLANK)
-    + _numbers("ShEq NCShEq ROE NCROE", BLANK, required=False)  # since 2026-09-14
+    + _numbers("Sales OP OdP NP EPS DEPS TA Eq EqAR BPS CFO CFI CFF CashEq")
+    + _numbers("Div1Q Div2Q Div3Q DivFY DivAnn DivUnit DivTotalAnn PayoutRatioAnn")
+    + _numbers("FDiv1Q FDiv2Q FDiv3Q FDivFY FDivAnn FDivUnit FDivTotalAnn FPayoutRatioAnn")
+    + _numbers("NxFDiv1Q NxFDiv2Q NxFDiv3Q NxFDivFY NxFDivAnn NxFDivUnit NxFPayoutRatioAnn")
+    + _numbers(_forecasts(""))
+    + _numbers("FSales FOP FOdP FNP FEPS NxFSales NxFOP NxFOdP NxFNp NxFEPS")
+    + fields("MatChgSub SigChgInC ChgByASRev ChgNoASRev ChgAcEst RetroRst", "text", members=TRUTH)
+    + _numbers("ShOutFY TrShFY AvgSh")
+    + _numbers("NCSales NCOP NCOdP NCNP NCEPS NCTA NCEq NCEqAR NCBPS")
+    + _numbers("FNCSales2Q FNCOP2Q FNCOdP2Q FNCNP2Q FNCEPS2Q")
+    + _numbers("NxFNCSales2Q NxFNCOP2Q NxFNCOdP2Q NxFNCNP2Q NxFNCEPS2Q")
+    + _numbers("FNCSales FNCOP FNCOdP FNCNP FNCEPS")
+    + _numbers("NxFNCSales NxFNCOP NxFNCOdP NxFNCNP NxFNCEPS")
+    + _numbers("ShEq NCShEq ROE NCROE", required=False)  # since 2026-09-14
 )
 
 DIVIDEND: Fields = (
     fields("PubDate", "date")
-    + fields("PubTime Code RefNo StatCode", "text")
-    + fields("BoardDate", "date", missing=UNDECIDED)
-    + fields("IFCode FRCode IFTerm", "text")
-    + _numbers("DivRate", UNDECIDED)
-    + fields("RecDate ExDate ActRecDate PayDate", "date", missing=UNDECIDED)
+    + fields("PubTime", "text", clock="HH:MM")
+    + fields("Code RefNo", "text")
+    + fields("StatCode", "text", width=1, members=("1", "2", "3"))
+    + fields("BoardDate", "date")
+    + fields("IFCode FRCode", "text", width=1)
+    + fields("IFTerm", "text")
+    + _numbers("DivRate")
+    + fields("RecDate ExDate ActRecDate PayDate", "date")
     + fields("CARefNo", "text")
-    + _numbers("DistAmt RetEarn DeemDiv DeemCapGains NetAssetDecRatio", UNDECIDED)
-    + fields("CommSpecCode", "text")
-    + _numbers("CommDivRate SpecDivRate", UNDECIDED)
+    + _numbers("DistAmt RetEarn DeemDiv DeemCapGains NetAssetDecRatio")
+    + fields("CommSpecCode", "text", width=1)
+    + _numbers("CommDivRate SpecDivRate")
 )
 
-EARNINGS_DATE: Fields = fields("PubDate SchDate", "date") + fields(
-    "FQName FYE Code CoName CoNameEn", "text"
+EARNINGS_DATE: Fields = (
+    fields("PubDate SchDate", "date")
+    + fields("FQName", "text")
+    + fields("FYE", "text", width=4)  # MMDD
+    + fields("Code CoName CoNameEn", "text")
 )
 
 MARGIN_INTEREST: Fields = (
     # Sent since 2026-09-28, filled for application dates from 2026-09-25.
     fields("PubDate", "date", required=False)
     + fields("Date", "date")
-    + fields("Code IssType", "text")
+    + fields("Code", "text")
+    + fields("IssType", "text", width=1)
     + _numbers("ShrtVol LongVol ShrtNegVol LongNegVol ShrtStdVol LongStdVol")
-    + _numbers("ShrtVal LongVal ShrtNegVal LongNegVal ShrtStdVal LongStdVal", BLANK, required=False)
+    + _numbers("ShrtVal LongVal ShrtNegVal LongNegVal ShrtStdVal LongStdVal", required=False)
 )
 
 _PUBLICATION_REASONS = (
@@ -167,28 +207,25 @@ MARGIN_ALERT: Fields = (
     + fields("AppDate", "date")
     + fields(" ".join(f"PubReason.{flag}" for flag in _PUBLICATION_REASONS.split()), "flag")
     + _numbers("ShrtOut")
-    + _numbers("ShrtOutChg", UNDECIDED)
-    + _numbers("ShrtOutRatio", NO_RATIO)
+    + _numbers("ShrtOutChg")
+    + _numbers("ShrtOutRatio")
     + _numbers("LongOut")
-    + _numbers("LongOutChg", UNDECIDED)
-    + _numbers("LongOutRatio", NO_RATIO)
-    # Undefined without a long balance; the mark for that is not documented.
-    + _numbers("SLRatio", (*UNDECIDED, *NO_RATIO))
+    + _numbers("LongOutChg")
+    + _numbers("LongOutRatio")
+    + _numbers("SLRatio")
     + _numbers("ShrtNegOut")
-    + _numbers("ShrtNegOutChg", UNDECIDED)
+    + _numbers("ShrtNegOutChg")
     + _numbers("ShrtStdOut")
-    + _numbers("ShrtStdOutChg", UNDECIDED)
+    + _numbers("ShrtStdOutChg")
     + _numbers("LongNegOut")
-    + _numbers("LongNegOutChg", UNDECIDED)
+    + _numbers("LongNegOutChg")
     + _numbers("LongStdOut")
-    + _numbers("LongStdOutChg", UNDECIDED)
-    + fields("TSEMrgnRegCls", "text")
+    + _numbers("LongStdOutChg")
+    + fields("TSEMrgnRegCls", "text", width=3)
 )
 
 SHORT_RATIO: Fields = (
-    fields("Date", "date")
-    + fields("S33", "text")
-    + _numbers("SellExShortVa ShrtWithResVa ShrtNoResVa")
+    fields("Date", "date") + _S33 + _numbers("SellExShortVa ShrtWithResVa ShrtNoResVa")
 )
 
 SHORT_SALE: Fields = (
@@ -196,7 +233,7 @@ SHORT_SALE: Fields = (
     + fields("Code SSName SSAddr DICName DICAddr FundName", "text")
     + _numbers("ShrtPosToSO ShrtPosShares ShrtPosUnits")
     + fields("PrevRptDate", "date")
-    + _numbers("PrevRptRatio", BLANK)
+    + _numbers("PrevRptRatio")
     + fields("Notes", "text")
 )
 
@@ -215,26 +252,27 @@ FUTURES: Fields = (
     fields("Code ProdCat", "text")
     + fields("Date", "date")
     + _numbers("O H L C")
-    + _numbers("MO MH ML MC EO EH EL EC", BLANK)
+    + _numbers("MO MH ML MC EO EH EL EC")
     + _numbers("AO AH AL AC Vo OI Va")
     + fields("CM", "text")
     + _late("VoOA")
-    + fields("EmMrgnTrgDiv", "text")
+    + fields("EmMrgnTrgDiv", "text", width=3)
     + _late("LTD SQD", "date")
     + _late("Settle")
-    + _late("CCMFlag", "text")
+    + _late("CCMFlag", "flag")
 )
 
 INDEX_OPTION: Fields = (
     fields("Date", "date")
     + fields("Code", "text")
     + _numbers("O H L C")
-    + _numbers("EO EH EL EC", BLANK)
+    + _numbers("EO EH EL EC")
     + _numbers("AO AH AL AC Vo OI Va")
     + fields("CM", "text")
     + _numbers("Strike")
     + _late("VoOA")
-    + fields("EmMrgnTrgDiv PCDiv", "text")
+    + fields("EmMrgnTrgDiv", "text", width=3)
+    + fields("PCDiv", "text", width=1, members=("1", "2"))
     + _late("LTD SQD", "date")
     + _late("Settle Theo BaseVol UnderPx IV IR")
 )

@@ -1,10 +1,11 @@
 """A bulk file as a table: the same one that requests for its days give.
 
-CSV has no types, and one spelling for null and blank text. Columns whose field knows no other
-spelling of "missing" are read with their type at once, in blocks as the file is decompressed. The
-others come as text, and ``Decoder`` treats all of them like those of a page. A file that does not
-read that way is read again as text: for an error that names row and field, or because a text with
-a line break lay across two blocks, which leaves a piece of a row in each.
+CSV has no types, and one spelling for null and blank text. Columns of numbers and dates are read
+with their type at once, in blocks as the file is decompressed. The others come as text, and
+``Decoder`` treats all of them like those of a page. A file that does not read that way is read
+again as text: because of a value that ``Decoder`` has to judge, or because a text with a line
+break lay across two blocks, which leaves a piece of a row in each. One that is not UTF-8 is read
+as CP932, in which the vendor's web site offers its samples.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import csv
 import datetime as dt
 import io
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,10 +24,9 @@ import pyarrow.csv as pc_csv
 from pipeline.api.cores import TURNS
 from pipeline.api.decode import Decoder
 from pipeline.api.endpoints import Endpoint
-from pipeline.api.fields import BLANK, Field
-from pipeline.api.paging import bad
-from pipeline.api.rows import ordered
-from pipeline.api.scan import Columns
+from pipeline.api.fields import MISSING, Field
+from pipeline.api.paging import Columns, bad
+from pipeline.api.rows import ordered, require_readable
 
 _BLOCK_BYTES = 1 << 18
 _HEADER_BYTES = 1 << 13
@@ -41,29 +41,46 @@ def read_csv(path: Path, endpoint: Endpoint, decoder: Decoder | None = None) -> 
             reported once and not for each file.
 
     Raises:
-        BadResponse: no whole gzip file, no CSV, a vanished column or a value of a wrong type;
+        BadResponse: no whole gzip file, no CSV, a vanished column, or a row that cannot be placed;
             names the file, the field, what was expected and what came.
-        SnapshotError: two rows have the same key.
+        SnapshotError: two rows have the same key and other values; or too much of a field cannot
+            be read.
     """
     query = {"file": path.name}
     with TURNS, _readable(path, endpoint, query):
         names = _header(path)
         typed = {field.name: field for field in endpoint.fields if _reads_directly(field)}
         types = {name: _type(typed.get(name)) for name in _known(names, endpoint)}
-        try:
-            table = _read(path, types, line_breaks=False)
-        except pa.ArrowInvalid:
-            table = None
-        if table is None or not _is_finite(table):
-            table = _read(path, dict.fromkeys(types, pa.string()), line_breaks=True)
+        table = _table(path, types)
     _require_columns(table, endpoint, query)
     arrays = {name: table[name] for name in table.schema.names}
     columns = Columns(table.num_rows, names, arrays)
-    return ordered((decoder or Decoder(endpoint)).table(columns, query), endpoint)
+    rows = ordered((decoder or Decoder(endpoint)).table(columns, query), endpoint)
+    require_readable(rows, endpoint)
+    return rows
+
+
+def _table(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
+    """The columns, typed if all of them can be.
+
+    Raises:
+        pa.ArrowInvalid: the file is no CSV.
+    """
+    with suppress(pa.ArrowInvalid):
+        table = _read(path, types, line_breaks=False)
+        if _is_finite(table):
+            return table
+    texts = dict.fromkeys(types, pa.string())
+    try:
+        return _read(path, texts, line_breaks=True)
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise
+    return _read(path, texts, line_breaks=True, encoding="cp932")
 
 
 def _reads_directly(field: Field) -> bool:
-    return field.kind in {"number", "date"} and set(field.missing) <= set(BLANK)
+    return field.kind in {"number", "date"}
 
 
 def _type(field: Field | None) -> pa.DataType:
@@ -71,7 +88,7 @@ def _type(field: Field | None) -> pa.DataType:
 
 
 def _known(names: tuple[str, ...], endpoint: Endpoint) -> list[str]:
-    known = {name for field in endpoint.fields for name in (field.name, field.outer)}
+    known = {name for field in endpoint.fields for name in field.wire_names}
     return [name for name in names if name in known]
 
 
@@ -98,7 +115,7 @@ def _require_columns(table: pa.Table, endpoint: Endpoint, query: Mapping[str, st
         for field in endpoint.fields
         if field.required
         and field.kept
-        and not {field.name, field.outer} & names
+        and not names.intersection(field.wire_names)
         and (field.since is None or _reaches(table, endpoint, field.since))
     ]
     if gone:
@@ -114,18 +131,23 @@ def _reaches(table: pa.Table, endpoint: Endpoint, since: dt.date) -> bool:
     return any(str(date) >= since.isoformat() for date in table[endpoint.date_field].unique())
 
 
-def _read(path: Path, types: Mapping[str, pa.DataType], *, line_breaks: bool) -> pa.Table:
+def _read(
+    path: Path, types: Mapping[str, pa.DataType], *, line_breaks: bool, encoding: str = "utf8"
+) -> pa.Table:
     with pa.input_stream(path, compression="detect") as stream:
         return pc_csv.read_csv(
             stream,
             # One thread: files come several at a time, and then threads within each are in the way.
-            read_options=pc_csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
+            read_options=pc_csv.ReadOptions(
+                block_size=_BLOCK_BYTES, use_threads=False, encoding=encoding
+            ),
             parse_options=pc_csv.ParseOptions(newlines_in_values=line_breaks),
             convert_options=pc_csv.ConvertOptions(
                 column_types=types,
                 include_columns=list(types),
-                null_values=list(BLANK),
-                strings_can_be_null=True,
+                # Of numbers and dates; what a text stands for is its field's own matter.
+                null_values=list(MISSING),
+                strings_can_be_null=False,
             ),
         )
 

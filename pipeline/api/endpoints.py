@@ -18,6 +18,7 @@ from pipeline.api.fields import Field
 from pipeline.api.plans import FILES_PLAN, PLAN_BUDGET, SUMMARY_BUDGET, Plan, covers
 from pipeline.errors import UsageError
 from pipeline.market.asof import Publication
+from pipeline.market.codes import MARKET_TIERS
 
 #: session: one request per trading day. day: one per calendar day, because records may be
 #: stamped on closed days. range: one request with ``from`` and ``to``.
@@ -41,6 +42,10 @@ class Endpoint:
         publication: when a row became public.
         first_date: first day with data at the vendor.
         unique: False where the vendor documents no key, so that equal rows may be two facts.
+        told_apart_by: columns beside the key in which rows of one key and day may differ; unlike
+            a key they may be null.
+        placed_by: columns without which an ordinary share could not be placed in the universe,
+            each with the values inside it: for rows with others the columns behind do not matter.
         every_session: every session has rows; an empty answer is then an error.
         empty_sessions: exceptions to ``every_session``.
         budgets: rate budgets each request draws from.
@@ -59,6 +64,8 @@ class Endpoint:
     first_date: dt.date
     date_param: str = "date"
     unique: bool = True
+    told_apart_by: tuple[str, ...] = ()
+    placed_by: tuple[tuple[str, tuple[str, ...]], ...] = ()
     every_session: bool = False
     empty_sessions: frozenset[dt.date] = frozenset()
     budgets: tuple[str, ...] = (PLAN_BUDGET,)
@@ -133,6 +140,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         date_field="Date",
         fields=columns.LISTED,
         key=("Date", "Code"),
+        placed_by=(("Mkt", tuple(MARKET_TIERS)), ("S33", ())),
         plan="free",
         publication=Publication("Date", "17:30", days=-1),
         first_date=_BARS_START,
@@ -198,6 +206,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         date_field="DiscDate",
         fields=columns.FIN_SUMMARY,
         key=("DiscNo",),
+        # One number for several documents of one disclosure has been met, on one day. Both count.
+        told_apart_by=("DocType",),
         plan="free",
         # 18:00 preliminary, 24:30 final.
         publication=Publication("DiscDate", "24:30"),

@@ -29,6 +29,7 @@ from pipeline.api.rows import ordered, require_sessions, require_within
 from pipeline.api.session import ApiSession
 from pipeline.api.window_message import Window, says_closed, window_in
 from pipeline.errors import ApiError, BadResponse, SnapshotError, UsageError
+from pipeline.quarantine import concatenated
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ def collect_dates(
     """The rows of all days in one table, by day and key. See ``fetch_dates``."""
     tables = dict(fetch_dates(session, endpoint, dates, concurrency, on_progress))
     parts = [tables[day] for day in sorted(tables)]
-    return pa.concat_tables(parts) if parts else endpoint.schema.empty_table()
+    return concatenated(parts) if parts else endpoint.schema.empty_table()
 
 
 def fetch_range(
@@ -325,7 +326,7 @@ def _read(
                 decoder.table(rows, query)
                 for rows in pages(session, endpoint, query, stop, decoder.parse)
             ]
-            table = ordered(pa.concat_tables(tables), endpoint)
+            table = ordered(concatenated(tables), endpoint)
             require_within(table, endpoint, *within, query)
         except (BadResponse, SnapshotError) as error:
             last = error

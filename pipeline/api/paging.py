@@ -8,18 +8,37 @@ that comes twice would never end.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import pyarrow as pa
+
 from pipeline.api.endpoints import Endpoint
-from pipeline.api.scan import Columns
 from pipeline.api.session import ApiSession
 from pipeline.errors import BadResponse
 
 #: Far beyond any day or range of ours (5 GB); ends a server that invents keys for ever.
 MAX_PAGES = 1000
 
-#: Rows of a page: JSON objects as they came, or what ``scan`` made of them.
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows of a page or file, column by column.
+
+    Attributes:
+        n_rows: number of rows.
+        names: their keys, in wire order.
+        arrays: values by key, as they came or as Arrow text, float64 or date32; unknown keys may
+            have none.
+    """
+
+    n_rows: int
+    names: tuple[str, ...]
+    arrays: Mapping[str, Sequence[Any] | pa.Array[Any] | pa.ChunkedArray[Any]]
+
+
+#: Rows of a page: JSON objects as they came, or what ``lines`` made of them.
 Rows: TypeAlias = list[dict[str, Any]] | Columns
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,18 @@ from numpy.typing import NDArray
 from pipeline.api.endpoints import Endpoint
 from pipeline.api.paging import bad
 from pipeline.errors import SnapshotError
+from pipeline.quarantine import (
+    QUARANTINE_FEWEST,
+    QUARANTINE_SHARE,
+    REPEATED,
+    VALUE,
+    Entry,
+    noted,
+    notes_of,
+    say_once,
+    shown,
+    shown_record,
+)
 
 _SHOWN = 5  # offenders named in an error
 
@@ -20,12 +34,13 @@ _SHOWN = 5  # offenders named in an error
 def ordered(table: pa.Table, endpoint: Endpoint) -> pa.Table:
     """``table`` sorted by the endpoint's day and key, so that no order of pages shows.
 
-    Where rows have no key of their own, all columns decide.
+    Where rows have no key of their own, all columns decide. Rows repeated with the same values
+    are dropped and noted with the table.
 
     Raises:
-        SnapshotError: two rows have the same key.
+        SnapshotError: two rows have the same key and other values.
     """
-    names = [endpoint.date_field, *endpoint.key]
+    names = [endpoint.date_field, *endpoint.key, *endpoint.told_apart_by]
     if not endpoint.unique:
         names += endpoint.schema.names
     names = list(dict.fromkeys(names))
@@ -33,9 +48,38 @@ def ordered(table: pa.Table, endpoint: Endpoint) -> pa.Table:
     if endpoint.unique and _ascends(table, names):
         return table
     table = table.sort_by([(name, "ascending") for name in names]).combine_chunks()
-    if endpoint.unique:
-        _refuse_duplicates(table, endpoint)
-    return table
+    return _each_once(table, names, endpoint) if endpoint.unique else table
+
+
+def require_readable(table: pa.Table, endpoint: Endpoint) -> None:
+    """Returns when no month has a field of which too much could not be read.
+
+    Too much is more than ``QUARANTINE_SHARE`` of its values, but at least ``QUARANTINE_FEWEST``.
+
+    Args:
+        table: rows with their notes.
+
+    Raises:
+        SnapshotError: names field, value, first record, month and share.
+    """
+    by_month: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in notes_of(table):
+        if entry.kind == VALUE:
+            by_month[entry.field, entry.first[:7]].append(entry)
+    for (name, month), entries in by_month.items():
+        lost = sum(entry.count for entry in entries)
+        if lost < QUARANTINE_FEWEST:
+            continue
+        inside = pc.equal(pc.strftime(table[endpoint.date_field], "%Y-%m"), month)
+        values = lost + pc.sum(pc.and_(inside, pc.is_valid(table[name]))).as_py()
+        if lost > QUARANTINE_SHARE * values:
+            worst = max(entries, key=lambda entry: entry.count)
+            raise SnapshotError(
+                f"{endpoint.source}, field {name}: {lost} of {values} values of {month} "
+                f"({lost / values:.1%}) cannot be read, such as {worst.spelling!r} at "
+                f"{worst.record}; at most {QUARANTINE_SHARE:.0%} are set aside",
+                "the vendor may have changed the field: compare pipeline/api/columns.py",
+            )
 
 
 def require_within(
@@ -85,6 +129,8 @@ def _ascends(table: pa.Table, names: Sequence[str]) -> bool:
     same = ~after
     for name in names:
         upper, lower = table[name].slice(0, max(n - 1, 0)), table[name].slice(1)
+        if table[name].null_count:
+            return False  # rare, and sorting tells
         after |= same & pc.less(upper, lower).to_numpy()
         same &= pc.equal(upper, lower).to_numpy()
     return bool(after.all())
@@ -105,22 +151,66 @@ def days_of(table: pa.Table, endpoint: Endpoint) -> dict[dt.date, pa.Table]:
     return days
 
 
-def _refuse_duplicates(table: pa.Table, endpoint: Endpoint) -> None:
+def _each_once(table: pa.Table, names: Sequence[str], endpoint: Endpoint) -> pa.Table:
+    """Sorted rows without those that repeat the one before."""
+    again = np.flatnonzero(_like_next(table, names))
+    if not again.size:
+        return table
+    upper, lower = table.take(again), table.take(again + 1)
+    for name in table.schema.names:
+        other = np.flatnonzero(~_equal(upper[name], lower[name]))
+        if other.size:
+            values = [side[name][int(other[0])].as_py() for side in (upper, lower)]
+            raise SnapshotError(
+                f"{endpoint.source}: two rows of {record_of(upper, int(other[0]), endpoint)} "
+                f"differ in field {name}: {shown(values[0])!r} and {shown(values[1])!r}",
+                "rows moved between pages while the vendor updated them; run again",
+            )
+    entries = _repeated(upper, endpoint)
+    say_once(endpoint.source, entries)
+    keep: NDArray[np.bool_] = np.ones(table.num_rows, dtype=bool)
+    keep[again + 1] = False
+    notes = notes_of(table)
+    return noted(table.filter(pa.array(keep)).combine_chunks(), [*notes, *entries])
+
+
+def _like_next(table: pa.Table, names: Sequence[str]) -> NDArray[np.bool_]:
+    """(rows - 1,) True where a row and the next one agree in these columns."""
     n = table.num_rows
-    if n < 2:
-        return
-    same: NDArray[np.bool_] = np.ones(n - 1, dtype=bool)
-    for name in endpoint.key:
-        column = table[name].combine_chunks()
-        same &= pc.equal(column.slice(0, n - 1), column.slice(1)).to_numpy(zero_copy_only=False)
-    repeated = table.select(list(endpoint.key)).filter(pa.array(np.append(same, False)))
-    if repeated.num_rows:
-        keys = ["/".join(str(value) for value in row.values()) for row in repeated.to_pylist()]
-        raise SnapshotError(
-            f"{endpoint.source}: {len(keys)} duplicate keys ({'/'.join(endpoint.key)}): "
-            f"{_named(keys)}",
-            "rows moved between pages while the vendor updated them; run again",
-        )
+    same: NDArray[np.bool_] = np.ones(max(n - 1, 0), dtype=bool)
+    for name in names:
+        same &= _equal(table[name].slice(0, max(n - 1, 0)), table[name].slice(1))
+    return same
+
+
+def _equal(left: pa.ChunkedArray[Any], right: pa.ChunkedArray[Any]) -> NDArray[np.bool_]:
+    """(rows,) True where the values are the same, or both null."""
+    both = pc.and_(pc.is_null(left), pc.is_null(right))
+    found: NDArray[np.bool_] = pc.or_(both, pc.fill_null(pc.equal(left, right), False)).to_numpy()
+    return found
+
+
+def _repeated(dropped: pa.Table, endpoint: Endpoint) -> list[Entry]:
+    """One entry for each day."""
+    days = dropped[endpoint.date_field].to_pylist()
+    first: dict[str, int] = {}
+    for row, day in enumerate(days):
+        first.setdefault(str(day), row)
+    counts = Counter(map(str, days))
+    return [
+        Entry(REPEATED, "", "", counts[day], day, day, record_of(dropped, row, endpoint))
+        for day, row in first.items()
+    ]
+
+
+def record_of(table: pa.Table, row: int, endpoint: Endpoint) -> str:
+    """Day, code and number of a filing, and whatever else is the key of a row, for people."""
+    names = dict.fromkeys(
+        name
+        for name in (endpoint.date_field, "Code", *endpoint.key, *endpoint.told_apart_by)
+        if name in table.schema.names
+    )
+    return shown_record({name: table[name][row].as_py() for name in names})
 
 
 def _named(items: Sequence[str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -42,6 +44,8 @@ class BuildOrder:
         unavailable: sources that were not to be had under the plan; their features are null.
         ranges: lowest and highest value of the columns that have them; only warned about.
         corrections: that rows published before do not have, where such rows stand.
+        quarantine: what of the days read could not be taken as it came, with its source; as
+            documents.
     """
 
     chunk_id: str
@@ -58,3 +62,4 @@ class BuildOrder:
     unavailable: tuple[str, ...] = ()
     ranges: Ranges = field(default_factory=dict)
     corrections: tuple[Superseded, ...] = ()
+    quarantine: tuple[Mapping[str, Any], ...] = ()

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.storage.atomic import os_errors
 from pipeline.storage.place import contents_of, sizes_in
@@ -47,6 +48,7 @@ class Part:
         origin: api, files or simulator.
         route: how it came: requests, bulk or files, several joined by ``+``.
         fetched_at: when its newest content was first seen, ISO, JST.
+        quarantine: entries of ``pipeline.quarantine`` as documents, of one day each.
     """
 
     period: str
@@ -58,6 +60,7 @@ class Part:
     origin: str
     route: str
     fetched_at: str
+    quarantine: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,13 @@ def parts_in(folder: Path) -> tuple[dict[str, int], dict[Path, Part | None]]:
 def _part(content: bytes, sizes: Mapping[str, int]) -> Part | None:
     try:
         note = json.loads(content)
-        part = Part(**{**note, "days": tuple(Day(**day) for day in note["days"])})
+        part = Part(
+            **{
+                **note,
+                "days": tuple(Day(**day) for day in note["days"]),
+                "quarantine": tuple(note.get("quarantine", ())),  # older notes have none
+            }
+        )
     except (ValueError, TypeError, KeyError):
         return None
     return part if sizes.get(part.file) == part.bytes else None

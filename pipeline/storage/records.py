@@ -99,6 +99,7 @@ def metadata_of(
         "unavailable": list(order.unavailable),
         "checked": {entry.source: entry.checked_at for entry in order.inputs},
         "corrections": [asdict(correction) for correction in order.corrections],
+        **({"quarantine": list(order.quarantine)} if order.quarantine else {}),
     }
 
 

@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import DamagedFile, MissingData, StorageError
+from pipeline.quarantine import Entry, from_json, merged, without_notes
 from pipeline.storage import atomic, documents
 from pipeline.storage.copies import local_copy
 from pipeline.storage.parts import Day, Part, Selection, notes_in
@@ -73,6 +74,7 @@ class SnapshotStore:
         *,
         fetched_at: str,
         route: str = "requests",
+        quarantine: Sequence[Mapping[str, Any]] = (),
     ) -> Part:
         """Write a part and commit it.
 
@@ -82,6 +84,7 @@ class SnapshotStore:
         Args:
             days: what it answers for, ascending, with the rows of each.
             table: rows sorted by the source's key.
+            quarantine: what of the rows could not be taken as it came, per day, as documents.
 
         Raises:
             StorageError: the file system refused.
@@ -90,7 +93,7 @@ class SnapshotStore:
         # Deterministic: the same rows are the same bytes. Parts are read whole, so statistics
         # help nobody, and numbers hardly repeat, so a dictionary only costs time and space.
         pq.write_table(
-            table,
+            without_notes(table),
             buffer,
             compression="zstd",
             compression_level=_COMPRESSION_LEVEL,
@@ -120,6 +123,7 @@ class SnapshotStore:
             origin=self.origin,
             route=route,
             fetched_at=fetched_at,
+            quarantine=tuple(quarantine),
         )
         atomic.write_bytes(folder / part.file, content)
         self._write_note(source, part)
@@ -291,6 +295,8 @@ class SnapshotStore:
 def _entry(selection: Selection) -> dict[str, Any]:
     """What a snapshot says about one of its parts."""
     part, days = selection.part, selection.days
+    dates = {day.date for day in days}
+    notes = [e for e in part.quarantine if not dates or e["first"] in dates]
     return {
         "period": part.period,
         "file": part.file,
@@ -301,7 +307,20 @@ def _entry(selection: Selection) -> dict[str, Any]:
         "whole": selection.whole,
         "route": part.route,
         "fetched_at": max((day.arrived for day in days), default=part.fetched_at),
+        **({"quarantine": notes} if notes else {}),
     }
+
+
+def quarantine_of(
+    snapshot: Mapping[str, Any], first: str = "", last: str = "9"
+) -> tuple[Entry, ...]:
+    """What of a snapshot's rows dated in [first, last] could not be taken as it came.
+
+    Args:
+        first, last: days, ISO.
+    """
+    entries = from_json(e for part in snapshot["parts"] for e in part.get("quarantine", ()))
+    return merged(entry for entry in entries if first <= entry.first <= last)
 
 
 def _between(table: pa.Table, field: str, first: dt.date | None, last: dt.date | None) -> pa.Table:

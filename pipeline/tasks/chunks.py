@@ -160,6 +160,7 @@ class BuildChunk(luigi.Task):
             inputs=inputs.used,
             unavailable=unavailable(settings),
             ranges=catalog.value_ranges(),
+            quarantine=inputs.quarantine,
         )
 
     def _growth(

@@ -20,11 +20,12 @@ from pipeline.market.assemble import COLUMNS
 from pipeline.market.axis import Source
 from pipeline.market.sessions import DateArray, TradingCalendar
 from pipeline.market.universe import members_by_session
+from pipeline.quarantine import to_json
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.corrections import Superseded, arrived_between, corrections
 from pipeline.storage.growth import Growth
 from pipeline.storage.orders import Input as Used
-from pipeline.storage.snapshots import SnapshotStore, snapshot_key
+from pipeline.storage.snapshots import SnapshotStore, quarantine_of, snapshot_key
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import CALENDAR, load_calendar, range_of, sources_of, unavailable
 from pipeline.tasks.plan import SnapshotRange
@@ -78,6 +79,16 @@ class ChunkInputs:
         first, last = (self.sessions[at].astype(object) for at in (0, -1))
         table = self._store.read(self._snapshots["listed"], COLUMNS["listed"], first, last)
         return members_by_session(table, self.sessions)
+
+    @property
+    def quarantine(self) -> tuple[Mapping[str, Any], ...]:
+        """What of the days read could not be taken as it came, by source."""
+        first, last = str(self.columns[0]), str(self.sessions[-1])
+        return tuple(
+            {"source": source, **entry}
+            for source, snapshot in self._snapshots.items()
+            for entry in to_json(quarantine_of(snapshot, first, last))
+        )
 
     def corrections_since(self, growth: Growth) -> tuple[Superseded, ...]:
         """What arrived after the rows that stand were made, and is about days they are made of."""

@@ -1,8 +1,8 @@
 """From received days to parts of the cache, whatever way and in whatever order they came.
 
 1. A day that came is put into the spool at once, so that a killed run loses nothing.
-2. When the last day of a month is there, the month is put in order and checked: no key twice, no
-   day much thinner than its neighbours.
+2. When the last day of a month is there, the month is put in order and checked: no key twice with
+   other values, no field of which too much cannot be read, no day much thinner than its neighbours.
 3. Days that equal what the cache has are noted as unchanged; the others are written, a month
    that is over as one part, the days of the open month as a part each; the spool lets them go.
 """
@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.api.endpoints import Endpoint
-from pipeline.api.rows import ordered
+from pipeline.api.rows import ordered, require_readable
 from pipeline.errors import SnapshotError
+from pipeline.quarantine import concatenated, from_json, noted, notes_of, of_days, to_json
 from pipeline.storage.parts import Day, Part, newest_days
 from pipeline.storage.policy import Known, Rules, Wanted, decide
 from pipeline.storage.snapshots import SnapshotStore
@@ -108,11 +109,12 @@ class Receiver:
             table: their rows and no others.
 
         Raises:
-            SnapshotError: columns or types are not those of the endpoint table, or two rows have
-                the same key.
+            SnapshotError: columns or types are not those of the endpoint table; two rows have the
+                same key and other values; or too much of a field cannot be read.
             StorageError: the file system refused.
         """
         _require_schema(table, self._endpoint)
+        table = noted(table, of_days(notes_of(table), dates))  # a file tells of all of its days
         if len(dates) == 1 and len(self._waiting[dates[0][:7]]) > 1:
             self._spool.put(dates[0], table, arrived=self._rules.now, route=route)
         self._hold(_Batch(tuple(dates), table, self._rules.now, route))
@@ -176,6 +178,7 @@ class Receiver:
         dates = [date for batch in batches for date in batch.dates]
         try:
             table = _in_order(batches, self._endpoint)
+            require_readable(table, self._endpoint)
         except SnapshotError:
             self._spool.drop(dates)  # or the next run would only find them again
             raise
@@ -239,6 +242,7 @@ class Receiver:
             table if whole else _rows(table, self._endpoint.date_field, dates),
             fetched_at=max(came[date].arrived for date in dates),
             route="+".join(sorted({came[date].route for date in dates})),
+            quarantine=to_json(of_days(notes_of(table), dates)),
         )
 
 
@@ -261,24 +265,29 @@ def compact(store: SnapshotStore, endpoint: Endpoint, rules: Rules, parts: Seque
         batches = [
             _Batch(
                 tuple(day.date for day in days),
-                store.read_days(
-                    endpoint.source,
-                    by_file[file],
-                    [day.date for day in days],
-                    endpoint.date_field,
+                noted(
+                    store.read_days(
+                        endpoint.source,
+                        by_file[file],
+                        [day.date for day in days],
+                        endpoint.date_field,
+                    ),
+                    of_days(from_json(by_file[file].quarantine), [day.date for day in days]),
                 ),
                 by_file[file].fetched_at,
                 by_file[file].route,
             )
             for file, days in pieces.items()
         ]
+        table = _in_order(batches, endpoint)
         store.add(
             endpoint.source,
             month,
             sorted((day for days in pieces.values() for day in days), key=lambda day: day.date),
-            _in_order(batches, endpoint),
+            table,
             fetched_at=max(day.arrived for days in pieces.values() for day in days),
             route="+".join(sorted({r for batch in batches for r in batch.route.split("+")})),
+            quarantine=to_json(notes_of(table)),
         )
 
 
@@ -309,16 +318,17 @@ def _in_order(batches: Sequence[_Batch], endpoint: Endpoint) -> pa.Table:
     """The rows of all batches as one table, so that the order in which they came cannot show.
 
     Raises:
-        SnapshotError: two rows have the same key, be it on one day or on two.
+        SnapshotError: two rows have the same key and other values, be it on one day or on two.
     """
-    table = ordered(pa.concat_tables([batch.table for batch in batches]), endpoint)
+    table = ordered(concatenated([batch.table for batch in batches]), endpoint)
     if endpoint.unique and endpoint.date_field not in endpoint.key and table.num_rows:
+        date = endpoint.date_field
         keys = (
-            table.select(list(endpoint.key))
+            table.select([*endpoint.key, date])
             .group_by(list(endpoint.key))
-            .aggregate([([], "count_all")])
+            .aggregate([(date, "count_distinct")])
         )
-        twice = keys.filter(pc.greater(keys["count_all"], 1))
+        twice = keys.filter(pc.greater(keys[f"{date}_count_distinct"], 1))
         if twice.num_rows:
             shown = ["/".join(str(row[name]) for name in endpoint.key) for row in twice.to_pylist()]
             raise SnapshotError(
