@@ -75,11 +75,9 @@ def main() -> int:
     ):
         rates = [f"{size_mb / value:.0f}" for value in seconds]
         print(f"{kind}: {bare} {rates[0]} MB/s; to tables {rates[1]}; to disk {rates[2]}")
-    met = [
-        common.ratio("ingest_json_vs_orjson", json_s[0] / json_s[2], ">=", 0.7),
-        common.ratio("ingest_bulk_vs_pyarrow_csv", csv_s[0] / csv_s[2], ">=", 0.6),
-    ]
-    return 0 if all(met) else 1
+    # Pages have no goal of their own: what counts is the whole fetch (fetch_options.py).
+    met = common.ratio("ingest_bulk_vs_pyarrow_csv", csv_s[0] / csv_s[2], ">=", 0.6)
+    return 0 if met else 1
 
 
 def _material(work: Path) -> tuple[list[bytes], list[Path]]:

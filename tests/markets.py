@@ -20,8 +20,8 @@ import pyarrow.feather as feather
 
 from pipeline.api.decode import Decoder
 from pipeline.api.endpoints import endpoint_of
-from pipeline.api.rows import ordered
 from pipeline.api.paging import Columns as ScannedColumns
+from pipeline.api.rows import ordered
 from pipeline.features import chunk, matrix
 from pipeline.features.chunk import months_of
 from pipeline.features.spec import FloatArray

@@ -14,6 +14,7 @@ the general way gives, blank text aside, which is null in the end by either.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ import pyarrow.json as pj
 from pipeline.api.fields import Field
 from pipeline.api.paging import Columns
 
+#: Escapes, and line ends that are not ours.
+_ODD = re.compile(rb"[\\\n]")
 _OPENING = b'"data":['
 _FEWEST_BYTES = 1 << 14  # below, the general way is as quick
 
@@ -37,7 +40,7 @@ def read(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any] | None:
         fields: of an endpoint without nested ones, by key.
     """
     start, stop = body.find(_OPENING) + len(_OPENING), body.rfind(b"]")
-    if len(body) < _FEWEST_BYTES or start < len(_OPENING) or stop <= start or b"\\" in body:
+    if len(body) < _FEWEST_BYTES or start < len(_OPENING) or stop <= start or _ODD.search(body):
         return None
     envelope = _loads(body[:start] + body[stop:])
     if envelope is None or envelope.get("data") != [] or not _is_utf8(body):
@@ -53,7 +56,7 @@ def read(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any] | None:
     except pa.ArrowInvalid:
         return None
     names = _names(table, lines)
-    if names is None or not _is_finite(table):
+    if names is None or table.num_rows != lines.count(b"\n") + 1 or not _is_finite(table):
         return None
     arrays = {name: table[name] for name in names if name in schema.names}
     return {**envelope, "data": Columns(table.num_rows, names, arrays)}

@@ -116,6 +116,27 @@ class CorrectionFacts:
 
 
 @dataclass(frozen=True)
+class QuarantineFacts:
+    """Values of a source that could not be read, or rows that came twice.
+
+    Attributes:
+        kind: ``value`` or ``repeated row``.
+        field, spelling: of values; empty for rows.
+        first, last: days of the rows, ISO.
+        record: the first of them.
+    """
+
+    source: str
+    kind: str
+    field: str
+    spelling: str
+    count: int
+    first: str
+    last: str
+    record: str
+
+
+@dataclass(frozen=True)
 class Surface:
     """Implied volatility of the index options on one day, aggregated.
 
@@ -147,6 +168,7 @@ class Facts:
         runs: newest first.
         corrections: newest first.
         corrected: days of sources, in all, that were given again with another content.
+        quarantine: of the sources of the newest chunk.
     """
 
     generated_at: str
@@ -164,6 +186,7 @@ class Facts:
     corrections: tuple[CorrectionFacts, ...]
     corrected: int
     surface: Surface | None
+    quarantine: tuple[QuarantineFacts, ...] = ()
 
     @property
     def profiles(self) -> list[Profile]:

@@ -138,6 +138,46 @@ def sources(facts: Facts) -> Markup:
     )
 
 
+def quarantine(facts: Facts) -> Markup:
+    """What of the sources could not be taken as it came."""
+    title = Text("Unreadable values and repeated rows", "読めない値と重複行")
+    explained = Text(
+        "Values that could not be read are null; identical repeated rows are dropped. Of the "
+        "snapshots that the newest chunk was built from.",
+        "読めない値は欠損になり、同一の重複行は除かれます"
+        "（最新のチャンクの元になったスナップショット）。",
+    )
+    if not facts.quarantine:
+        nothing = Text("There are none.", "ありません。")
+        return section("quarantine", title, paragraph(explained), paragraph(nothing))
+    heads = [
+        Text("Source", "ソース"),
+        Text("Field", "項目"),
+        Text("Value", "値"),
+        Text("Count", "件数"),
+        Text("First", "最初の日"),
+        Text("Last", "最後の日"),
+        Text("First record", "最初のレコード"),
+    ]
+    repeated = Text("repeated row", "重複行")
+    rows: list[Sequence[Cell | Markup]] = [
+        (
+            one.source,
+            one.field or NONE,
+            one.spelling if one.kind == "value" else repeated,
+            number(one.count),
+            one.first,
+            one.last,
+            one.record,
+        )
+        for one in facts.quarantine
+    ]
+    caption = Text("By source, field and value", "ソース・項目・値ごと")
+    return section(
+        "quarantine", title, paragraph(explained), table(caption, heads, rows, numbers={3})
+    )
+
+
 def corrections(facts: Facts) -> Markup:
     """What the vendor changed after the fact."""
     title = Text("Corrections seen", "確認された訂正")

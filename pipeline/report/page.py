@@ -28,6 +28,7 @@ _NAVIGATION = (
     ("drift", Text("Drift", "推移")),
     ("market", Text("Market", "市場")),
     ("sources", Text("Sources", "ソース")),
+    ("quarantine", Text("Unreadable values", "読めない値")),
     ("corrections", Text("Corrections", "訂正")),
     ("dictionary", Text("Dictionary", "データ辞書")),
 )
@@ -52,6 +53,7 @@ def html(facts: Facts, changes: Changes | None, language: str = "auto") -> str:
         quality.drift(facts, drawn),
         quality.market(facts, drawn),
         operations.sources(facts),
+        operations.quarantine(facts),
         operations.corrections(facts),
         _dictionary(),
     ]

@@ -21,6 +21,7 @@ import numpy as np
 from pipeline.api.plans import window
 from pipeline.errors import MissingData, PipelineError, SchemaMismatch, UsageError
 from pipeline.market.sessions import TradingCalendar
+from pipeline.quarantine import VALUE
 from pipeline.storage.chunks import ChunkStore, utc_now
 from pipeline.storage.datasets import DatasetStore
 from pipeline.storage.gate import Checks, Gate, Verdict, compared
@@ -35,6 +36,7 @@ from pipeline.tasks.runner import configured_scheduler
 LATE_AFTER = dt.timedelta(hours=12)  # published at night, built in the morning, late by afternoon
 
 _STALE = dt.timedelta(hours=6)  # the longest a chunk may be under way
+_RECENT = dt.timedelta(days=31)  # unreadable values that are news
 _SPARE_BYTES = 2**30
 _ANSWER_S = 3.0
 
@@ -176,6 +178,25 @@ def freshness(question: Question) -> Iterator[Finding]:
     yield from _holes(latest.metadata["chunks"], calendar)
 
 
+def quarantine(question: Question) -> Iterator[Finding]:
+    """Every value of the last weeks could be read; older ones are in the report."""
+    store = question.store
+    done = [chunk for chunk, one in store.statuses().items() if one and one["state"] == "completed"]
+    if not done:
+        return
+    metadata = store.metadata(done[-1])
+    if metadata["output_end"] is None:
+        return
+    since = str(dt.date.fromisoformat(metadata["output_end"]) - _RECENT)
+    for entry in metadata.get("quarantine", ()):
+        if entry["kind"] == VALUE and entry["last"] >= since:
+            yield Finding(
+                "quarantine", entry["source"], f"field {entry['field']}: {entry['count']} values "
+                f"{entry['spelling']!r} of {entry['first']} to {entry['last']} cannot be read and "
+                f"are null, first at {entry['record']}; see the report, g5 report",
+            )  # fmt: skip
+
+
 def labels(question: Question) -> Iterator[Finding]:
     """The label table is for the very builds in the dataset, and whole. A run makes it last, so
     nothing is said while one goes on."""
@@ -210,7 +231,7 @@ def luigid(question: Question) -> Iterator[Finding]:
 
 
 Check = Callable[[Question], Iterator[Finding]]
-CHECKS: tuple[Check, ...] = (manifest, output, schema, runs, freshness, labels, luigid)
+CHECKS: tuple[Check, ...] = (manifest, output, schema, runs, freshness, quarantine, labels, luigid)
 
 
 def why_unfinished(status: Mapping[str, Any], now: dt.datetime) -> str | None:

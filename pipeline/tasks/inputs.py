@@ -83,12 +83,14 @@ class ChunkInputs:
     @property
     def quarantine(self) -> tuple[Mapping[str, Any], ...]:
         """What of the days read could not be taken as it came, by source."""
-        first, last = str(self.columns[0]), str(self.sessions[-1])
-        return tuple(
-            {"source": source, **entry}
-            for source, snapshot in self._snapshots.items()
-            for entry in to_json(quarantine_of(snapshot, first, last))
-        )
+        last = str(self.sessions[-1])
+        found = []
+        for source, snapshot in self._snapshots.items():
+            is_book = endpoint_of(source).id in catalog.EARLIER_DAYS
+            first = snapshot["start"] if is_book else str(self.columns[0])
+            entries = to_json(quarantine_of(snapshot, first, last))
+            found += [{"source": source, **entry} for entry in entries]
+        return tuple(found)
 
     def corrections_since(self, growth: Growth) -> tuple[Superseded, ...]:
         """What arrived after the rows that stand were made, and is about days they are made of."""

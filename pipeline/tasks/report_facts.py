@@ -19,6 +19,7 @@ from pipeline.errors import PipelineError
 from pipeline.market.options import COLUMNS as OPTION_COLUMNS
 from pipeline.market.sessions import TradingCalendar
 from pipeline.market.universe import members_by_tier
+from pipeline.quarantine import to_json
 from pipeline.report.facts import (
     ChunkFacts,
     CorrectionFacts,
@@ -26,6 +27,7 @@ from pipeline.report.facts import (
     Earlier,
     Facts,
     KeptChunk,
+    QuarantineFacts,
     RunFacts,
     SourceFacts,
     Surface,
@@ -39,7 +41,7 @@ from pipeline.storage.datasets import Dataset
 from pipeline.storage.history import RunHistory
 from pipeline.storage.labels import LabelStore
 from pipeline.storage.reports import ReportStore
-from pipeline.storage.snapshots import SnapshotStore
+from pipeline.storage.snapshots import SnapshotStore, quarantine_of
 from pipeline.tasks import config, standing
 from pipeline.tasks.config import JST
 from pipeline.tasks.fetching import CALENDAR
@@ -52,6 +54,7 @@ log = logging.getLogger(__name__)
 
 _MEMBER_COLUMNS = ("Date", "Code", "Mkt", "S33")
 _CORRECTIONS_SHOWN = 50
+_QUARANTINE_SHOWN = 50
 _RUNS_SHOWN = 30
 
 
@@ -102,6 +105,7 @@ def facts_of(
         corrections=tuple(_summed(changed)),
         corrected=len(changed),
         surface=_surface(snapshots, inputs, dataset.metadata["output_end"]),
+        quarantine=tuple(_quarantine(snapshots, inputs)),
     )
 
 
@@ -241,6 +245,17 @@ def _sources(
             )
         )
     return found + [SourceFacts(source, present=False) for source in sorted(unavailable)]
+
+
+def _quarantine(store: SnapshotStore, inputs: Mapping[str, str]) -> list[QuarantineFacts]:
+    """What of the newest chunk's sources could not be taken as it came, the most first."""
+    found = [
+        QuarantineFacts(source=source, **entry)
+        for source, key in sorted(inputs.items())
+        if (snapshot := store.find(source, key)) is not None
+        for entry in to_json(quarantine_of(snapshot))
+    ]
+    return sorted(found, key=lambda one: -one.count)[:_QUARANTINE_SHOWN]
 
 
 def _run(record: Mapping[str, Any]) -> RunFacts:

@@ -12,20 +12,31 @@ from typing import Any
 import orjson
 
 from pipeline.api.endpoints import Endpoint
+from pipeline.api.fields import Field
 from tests.api.fakes import FakeServer, Reply, Request
 
 EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
 
 
+def wire_value(item: Field) -> Any:
+    """A plain value of a field: of a closed list its first member, of a code one of its width."""
+    if item.members:
+        return item.members[-1] if item.kind == "flag" else item.members[0]
+    if item.clock:
+        return "15:30" if item.clock == "HH:MM" else "15:30:00"
+    if item.width:
+        return "50".zfill(item.width) if item.width > 1 else "1"
+    return {"text": "0050", "date": "2024-01-16", "number": 12.5}[item.kind]
+
+
 def wire_row(endpoint: Endpoint, **changed: Any) -> dict[str, Any]:
     """A row with every field, missing-looking values aside."""
-    wire = {"text": "0050", "flag": "1", "date": "2024-01-16", "number": 12.5}
     row: dict[str, Any] = {}
     for item in endpoint.fields:
         if item.inner:
-            row.setdefault(item.outer, {})[item.inner] = wire[item.kind]
+            row.setdefault(item.outer, {})[item.inner] = wire_value(item)
         else:
-            row[item.name] = wire[item.kind]
+            row[item.name] = wire_value(item)
     return row | changed
 
 

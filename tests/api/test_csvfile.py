@@ -13,6 +13,7 @@ from pipeline.api.csvfile import read_csv
 from pipeline.api.decode import Decoder
 from pipeline.api.endpoints import Endpoint, endpoint_of
 from pipeline.errors import BadResponse, SnapshotError
+from pipeline.quarantine import VALUE, Entry, notes_of
 from tests.api.bulk_server import as_csv, packed, wire_row
 
 TOPIX = endpoint_of("topix")
@@ -107,41 +108,72 @@ def test_columns_that_came_later_are_missed_from_then_on(tmp_path: Path, day: st
             read(tmp_path, OPTIONS, as_csv(OPTIONS, [row]))
 
 
-@pytest.mark.parametrize("wrong", ["x", "1,000", "nan", "inf", "-", "1_000"])
-def test_a_value_of_another_type_is_named_with_its_row(tmp_path: Path, wrong: str) -> None:
-    """Nothing unexpected turns into a number or a null."""
+@pytest.mark.parametrize("wrong", ["x", "1,000", "nan", "inf", "1_000"])
+def test_a_value_that_is_no_number_is_null_and_named(tmp_path: Path, wrong: str) -> None:
+    """Nothing unexpected turns into a number, or into a null in silence."""
     content = f'Date,O,H,L,C\n2024-01-04,1,2,3,4\n2024-01-05,1,"{wrong}",3,4\n'.encode()
-    told = f"file_202401.csv.gz.*field H, row 1: expected a number, got str '{wrong}'"
-    with pytest.raises(BadResponse, match=told):
-        read(tmp_path, TOPIX, content)
+    table = read_csv(written(tmp_path, content), TOPIX)
+    assert table["H"].to_pylist() == [2.0, None]
+    assert notes_of(table) == (
+        Entry(VALUE, "H", wrong, 1, "2024-01-05", "2024-01-05", "Date 2024-01-05"),
+    )
+
+
+def test_a_file_with_too_much_of_that_is_refused(tmp_path: Path) -> None:
+    """So that the same days can be asked for another way."""
+    rows = "".join(f"2024-01-{day:02},1,{'x' if day < 6 else 2},3,4\n" for day in range(1, 31))
+    told = "topix, field H: 5 of 30 values of 2024-01 .* cannot be read, such as 'x' at Date"
+    with pytest.raises(SnapshotError, match=told):
+        read(tmp_path, TOPIX, f"Date,O,H,L,C\n{rows}".encode())
 
 
 @pytest.mark.parametrize("wrong", ["2024-02-30", "20240105", "5 Jan"])
 def test_a_date_is_a_date(tmp_path: Path, wrong: str) -> None:
     """In the one form the vendor uses."""
-    with pytest.raises(BadResponse, match="field Date, row 0: expected a date YYYY-MM-DD, got"):
+    with pytest.raises(BadResponse, match="field Date: expected a date YYYY-MM-DD .*row 0"):
         read(tmp_path, TOPIX, f"Date,O,H,L,C\n{wrong},1,2,3,4\n".encode())
 
 
 def test_a_key_is_never_blank(tmp_path: Path) -> None:
     """A row that cannot be placed is refused."""
-    with pytest.raises(BadResponse, match="field Date: expected a value in every row, got 1 nulls"):
+    with pytest.raises(BadResponse, match="field Date: expected a date .* got null in row 0"):
         read(tmp_path, TOPIX, b"Date,O,H,L,C\n,1,2,3,4\n")
 
 
-def test_marks_of_missing_are_those_of_the_field(tmp_path: Path) -> None:
-    """Undecided dividends; anything else in the place of a number is an error."""
-    rows = [wire_row(DIVIDEND, RefNo=str(n), DivRate=rate) for n, rate in enumerate(["-", "", 5.0])]
-    found = read(tmp_path, DIVIDEND, as_csv(DIVIDEND, rows))
-    assert [row["DivRate"] for row in found] == [None, None, 5.0]
-    with pytest.raises(BadResponse, match=r"field DivRate, row 0: expected a number, got str '\*'"):
-        read(tmp_path, DIVIDEND, as_csv(DIVIDEND, [wire_row(DIVIDEND, DivRate="*")]))
+def test_marks_of_missing_are_null_everywhere(tmp_path: Path) -> None:
+    """In any number, whatever mark."""
+    marks = ["-", "*", "－", "＊", "−", "", 5.0]
+    rows = [wire_row(DIVIDEND, RefNo=str(n), DivRate=rate) for n, rate in enumerate(marks)]
+    table = read_csv(written(tmp_path, as_csv(DIVIDEND, rows)), DIVIDEND)
+    assert table["DivRate"].to_pylist() == [None] * 6 + [5.0]
+    assert notes_of(table) == ()
 
 
-def test_two_rows_with_one_key_are_refused(tmp_path: Path) -> None:
+def test_two_rows_with_one_key_count_once_or_are_refused(tmp_path: Path) -> None:
     """As in answers to requests."""
-    with pytest.raises(SnapshotError, match="topix: 1 duplicate keys"):
-        read(tmp_path, TOPIX, b"Date,O,H,L,C\n2024-01-04,1,2,3,4\n2024-01-04,1,2,3,4\n")
+    assert (
+        len(read(tmp_path, TOPIX, b"Date,O,H,L,C\n2024-01-04,1,2,3,4\n2024-01-04,1,2,3,4\n")) == 1
+    )
+    with pytest.raises(SnapshotError, match="Date 2024-01-04 differ in field C: '4.0' and '5.0'"):
+        read(tmp_path, TOPIX, b"Date,O,H,L,C\n2024-01-04,1,2,3,4\n2024-01-04,1,2,3,5\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932"])
+def test_files_of_the_web_site_are_read_too(tmp_path: Path, encoding: str) -> None:
+    """CP932 with CRLF, full-width marks, leading zeros."""
+    lines = "Code,Date,O,H,L,C,Name", "0028,2024-01-04,－,1,1,1,東証", "002A,2024-01-04,1,1,1,*,①"
+    content = "".join(f"{line}\r\n" for line in lines).encode(encoding)
+    assert [
+        (row["Code"], row["O"], row["C"]) for row in read(tmp_path, endpoint_of("indices"), content)
+    ] == [("0028", None, 1.0), ("002A", 1.0, None)]
+
+
+def test_names_in_cp932_are_the_same(tmp_path: Path) -> None:
+    """As in UTF-8."""
+    listed = endpoint_of("listed")
+    content = as_csv(listed, [wire_row(listed, CoName="水産－社髙")])
+    plain = read_csv(written(tmp_path, content), listed)
+    assert read_csv(written(tmp_path, content.decode().encode("cp932")), listed).equals(plain)
 
 
 @pytest.mark.parametrize(

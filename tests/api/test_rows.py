@@ -12,11 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.api.endpoints import endpoint_of
-from pipeline.api.rows import days_of, ordered, require_sessions, require_within
+from pipeline.api.rows import (
+    days_of,
+    ordered,
+    require_readable,
+    require_sessions,
+    require_within,
+)
 from pipeline.errors import BadResponse, SnapshotError
+from pipeline.quarantine import REPEATED, VALUE, Entry, noted, notes_of
 
 DAY = dt.date(2024, 1, 16)
 BREAKDOWN = endpoint_of("breakdown")
+INDICES = endpoint_of("indices")
 SHORT_SALE = endpoint_of("short_sale")
 QUERY = {"date": "2024-01-16"}
 
@@ -38,18 +46,56 @@ def test_rows_come_in_the_order_of_their_key(keys: set[tuple[int, str]]) -> None
     assert [(row["Date"].day, row["Code"]) for row in found] == sorted(keys)
 
 
-def test_equal_keys_are_refused_even_with_equal_content() -> None:
-    """A row that came twice means that another one may not have come at all."""
-    twice = indices((16, "0000"), (16, "002A"), (16, "0000"))
-    with pytest.raises(SnapshotError, match="indices: 1 duplicate keys .*: 2024-01-16/0000"):
-        ordered(twice, endpoint_of("indices"))
+def test_repeated_rows_are_dropped_and_counted() -> None:
+    """Identical ones, by day and with the first of them."""
+    thrice = ordered(indices((16, "0000"), (17, "002A"), (16, "0000"), (16, "0000")), INDICES)
+    assert [row["Code"] for row in thrice.to_pylist()] == ["0000", "002A"]
+    (entry,) = notes_of(thrice)
+    assert (entry.kind, entry.count, entry.first) == (REPEATED, 2, "2024-01-16")
+    assert entry.record == "Date 2024-01-16, Code 0000"
+    assert thrice.equals(ordered(indices((17, "002A"), (16, "0000")), INDICES))
 
 
-def test_many_duplicates_are_named_five_at_most() -> None:
-    """Five and the number of the others."""
-    many = indices(*[(day, "0000") for day in range(1, 9)] * 2)
-    with pytest.raises(SnapshotError, match="8 duplicate keys .*2024-01-05/0000 and 3 more"):
-        ordered(many, endpoint_of("indices"))
+@pytest.mark.parametrize("other", [2.0, None])
+def test_rows_with_one_key_and_other_values_are_refused(other: float | None) -> None:
+    """The key, the field and both values are named."""
+    rows = [{"Date": DAY, "Code": "0000", "O": 5.0, "C": close} for close in (1.0, other)]
+    told = (
+        rf"indices: two rows of Date 2024-01-16, Code 0000 differ in field C: '1.0' and '{other}'"
+    )
+    with pytest.raises(SnapshotError, match=told):
+        ordered(table("indices", rows), INDICES)
+
+
+def test_one_filing_number_may_hold_two_documents() -> None:
+    """Met on one day: both rows stay; the same document twice with other values does not."""
+    summary = endpoint_of("fin_summary")
+    rows = [
+        {"DiscDate": DAY, "DiscNo": "1", "Code": "13010", "DocType": kind, "Sales": sales}
+        for kind, sales in (("FY", 1.0), ("EarnForecastRevision", None), ("FY", 1.0), (None, 3.0))
+    ]
+    found = ordered(table("fin_summary", rows), summary)
+    assert found["DocType"].to_pylist() == ["EarnForecastRevision", "FY", None]
+    with pytest.raises(SnapshotError, match="DiscNo 1, DocType FY differ in field Sales"):
+        ordered(table("fin_summary", [*rows, {**rows[0], "Sales": 2.0}]), summary)
+
+
+@pytest.mark.parametrize(
+    ("lost", "rows", "refused"), [(4, 4, False), (5, 499, True), (5, 500, False), (6, 20, True)]
+)
+def test_more_than_a_share_of_a_month_is_a_refusal(lost: int, rows: int, refused: bool) -> None:
+    """One per cent, but never less than five values; field, value, record, month and share."""
+    keys = [
+        {"Date": DAY, "Code": f"{at:04}", "C": 1.0 if at >= lost else None} for at in range(rows)
+    ]
+    entry = Entry(VALUE, "C", "N/A", lost, "2024-01-16", "2024-01-16", "Code 0000")
+    found = noted(table("indices", keys), [entry])
+    if not refused:
+        require_readable(found, INDICES)
+        return
+    told = rf"field C: {lost} of {rows} values of 2024-01 \(.*%\) .*'N/A' at Code 0000"
+    with pytest.raises(SnapshotError, match=told):
+        require_readable(found, INDICES)
 
 
 def test_a_source_without_a_key_keeps_equal_rows_in_one_order() -> None:
@@ -93,12 +139,14 @@ def test_days_are_cut_from_ordered_rows() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["0000", "002A"])), max_size=8))
 def test_rows_in_order_are_left_as_they_are(keys: list[tuple[int, str]]) -> None:
-    """The short way gives what sorting gives, and refuses what sorting refuses."""
+    """The short way gives what sorting gives, each row once."""
     endpoint = endpoint_of("indices")
     in_order, mixed = indices(*sorted(keys)), indices(*keys[::-1])
     if len(set(keys)) == len(keys):
         assert ordered(in_order, endpoint).equals(ordered(mixed, endpoint))
     else:
         for rows in (in_order, mixed):
-            with pytest.raises(SnapshotError, match="duplicate keys"):
-                ordered(rows, endpoint)
+            assert ordered(rows, endpoint).equals(ordered(indices(*set(keys)), endpoint))
+            assert sum(note.count for note in notes_of(ordered(rows, endpoint))) == len(keys) - len(
+                set(keys)
+            )

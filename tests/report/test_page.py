@@ -11,7 +11,15 @@ import pytest
 
 from pipeline.report.changes import changes_since
 from pipeline.report.dictionary import entries
-from pipeline.report.facts import CorrectionFacts, Facts, RunFacts, SourceFacts, earlier_of, kept
+from pipeline.report.facts import (
+    CorrectionFacts,
+    Facts,
+    QuarantineFacts,
+    RunFacts,
+    SourceFacts,
+    earlier_of,
+    kept,
+)
 from pipeline.report.page import columns, html
 from tests.report.synthetic import facts
 
@@ -119,6 +127,9 @@ def test_data_never_become_markup() -> None:
         sources=(SourceFacts(HOSTILE, True, HOSTILE, HOSTILE, 1, HOSTILE),),
         runs=(RunFacts(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1.0, HOSTILE, HOSTILE, 1, 1, 1),),
         corrections=(CorrectionFacts(HOSTILE, HOSTILE, 1, HOSTILE, HOSTILE, 1, 1),),
+        quarantine=(
+            QuarantineFacts(HOSTILE, "value", HOSTILE, HOSTILE, 1, HOSTILE, HOSTILE, HOSTILE),
+        ),
     )
     text = page_of(hostile)
     page, clean = Page(text), Page(page_of(made))
@@ -128,6 +139,17 @@ def test_data_never_become_markup() -> None:
     assert not any("onerror" in attributes for _, attributes in page.elements)
     assert sum(HOSTILE in one for one in page.texts) > 10
     assert not any(HOSTILE in one for one in clean.texts)
+
+
+def test_unreadable_values_are_listed() -> None:
+    """Source, field, value, how many, when and the first record; repeated rows beside them."""
+    value = QuarantineFacts(
+        *("fin_summary", "value", "DEPS", "N/A", 3, "2024-05-10", "2024-05-13"), "DiscNo 7"
+    )
+    row = replace(value, kind="repeated row", field="", spelling="", count=12, record="Code 13010")
+    page = Page(page_of(replace(facts(1), quarantine=(value, row))))
+    for text in ("DEPS", "N/A", "3", "2024-05-10", "2024-05-13", "DiscNo 7", "repeated row", "12"):
+        assert text in page.texts
 
 
 def test_without_anything_to_tell_it_says_so() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import MissingData, StorageError
+from pipeline.quarantine import Entry, merged, noted, to_json
 from pipeline.storage.parts import Day, Part, Selection, select
-from pipeline.storage.snapshots import WHOLE, SnapshotStore, snapshot_key
+from pipeline.storage.snapshots import WHOLE, SnapshotStore, quarantine_of, snapshot_key
 
 SOURCE = "daily_bars"
 FIRST, LAST = dt.date(2024, 5, 1), dt.date(2024, 6, 30)
@@ -267,3 +269,42 @@ def test_parts_are_compressed(store: SnapshotStore) -> None:
     part = put(store, "2024-05", {"2024-05-01": 1.0}, "2024-06-01")
     group = pq.read_metadata(store.root / SOURCE / "parts" / part.file).row_group(0)
     assert group.column(0).compression == "ZSTD"
+
+
+def test_what_could_not_be_read_is_in_note_and_snapshot_and_not_in_the_rows(
+    tmp_path: Path,
+) -> None:
+    """Of the days a snapshot takes; the same rows are the same bytes, with it or without."""
+    entries = [
+        Entry("value", "C", "N/A", count, day, day, f"Code {count}")
+        for day, count in (("2024-05-01", 1), ("2024-05-02", 2))
+    ]
+    days = {"2024-05-01": 1.0, "2024-05-02": 2.0}
+    plain = put(SnapshotStore(tmp_path / "plain", "api"), "2024-05", days, "2024-06-01")
+    store = SnapshotStore(tmp_path / "noted", "api")
+    noted_days = [Day(date, 2, at("2024-06-01"), at("2024-06-01")) for date in days]
+    part = store.add(
+        SOURCE,
+        "2024-05",
+        noted_days,
+        noted(rows(days), entries),
+        fetched_at=at("2024-06-01"),
+        quarantine=to_json(entries),
+    )
+    assert (part.sha256, part.quarantine) == (plain.sha256, tuple(to_json(entries)))
+    assert store.parts(SOURCE) == [part]
+    both = commit(store, [Selection(part, part.days)])
+    assert quarantine_of(both) == merged(entries)
+    assert quarantine_of(both, "2024-05-02") == (entries[1],)
+    assert quarantine_of(commit(store, [Selection(part, part.days[:1])])) == (entries[0],)
+
+
+def test_a_note_of_an_older_version_has_none(tmp_path: Path) -> None:
+    """It is read as before."""
+    store = SnapshotStore(tmp_path, "api")
+    part = put(store, "2024-05", {"2024-05-01": 1.0}, "2024-06-01")
+    (path,) = (store.root / SOURCE / "parts").glob("*.json")
+    note = json.loads(path.read_text())
+    del note["quarantine"]
+    path.write_text(json.dumps(note))
+    assert store.parts(SOURCE) == [part]

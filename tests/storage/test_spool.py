@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from pipeline.quarantine import Entry, noted, notes_of
 from pipeline.storage.spool import Spool, entries
 
 DAY = "2024-06-03"
@@ -31,6 +32,15 @@ def test_a_day_comes_back_as_it_was_put(spool: Spool) -> None:
     table = spool.read(entry)
     assert table is not None
     assert table.equals(rows())
+
+
+def test_what_could_not_be_read_of_a_day_comes_back_with_it(spool: Spool) -> None:
+    """A killed run does not lose count."""
+    entry = Entry("value", "C", "N/A", 1, DAY, DAY, "Code 13010")
+    spool.put(DAY, noted(rows(), [entry]), arrived=NOW, route="requests")
+    table = spool.read(spool.days()[DAY])
+    assert table is not None
+    assert notes_of(table) == (entry,)
 
 
 def test_an_empty_day_is_a_day(spool: Spool) -> None:

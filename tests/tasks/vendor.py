@@ -25,7 +25,7 @@ from pipeline.tasks.plan import SnapshotRange
 from tests.api.fakes import FakeClock, FakeServer, Reply, Request, running_server, session_to
 
 SOURCES = ("short_ratio", "topix", "earnings_date", "margin_interest", "trading_calendar")
-SECTORS = tuple(str(50 + 50 * n).zfill(4) for n in range(8))
+SECTORS = ("0050", "1050", "2050", "3050", "3100", "3150", "3200", "3250")
 FIRST, LAST = dt.date(2024, 3, 1), dt.date(2024, 12, 31)
 NOW = "2024-06-14T08:00:00+09:00"
 Fault = Callable[[Reply], Reply]
