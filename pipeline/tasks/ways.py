@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from zlib import crc32
@@ -126,6 +127,21 @@ class Fetching:
                 *(self.endpoint.source, _some(again)),
             )
             self._ask_again(again)
+
+    def refuse_strewn(self, months: Collection[str]) -> None:
+        """Rows of months that were kept already must not turn up in files of other months.
+
+        Raises:
+            SnapshotError: they do. Files of neighbouring months are read before a month is kept,
+                so this takes rows that lie further away.
+        """
+        found = sorted({date[:7] for date in self._kept}.intersection(months))
+        if found:
+            raise SnapshotError(
+                f"{self.endpoint.source}: rows of {found[0]} are in the file of a month far from "
+                "it, so what was kept of that month may lack them",
+                "fetch it once more with source_route requests and source_cache_mode off",
+            )
 
     def leave_out(self) -> None:
         """Wait no longer for days outside the account's window."""
@@ -242,33 +258,58 @@ def by_bulk(
 
     now = dt.datetime.fromisoformat(fetching.rules.now)
     failed: list[tuple[BulkFile, ApiError | SnapshotError]] = []
+    strewn: set[str] = set()  # months of which a file of another month holds rows
     in_a_row = 0
+
+    def use(file: BulkFile, table: pa.Table) -> None:
+        _require_premium_columns(fetching, file, table)
+        _require_all_rows(fetching.endpoint, file, strewn)
+        made = made_at(file, now)
+        if made is not None:
+            moment = made.isoformat(timespec="seconds")
+            _keep_file(fetching, file.key, file.period, table, moment, "bulk")
+
+    def tried(file: BulkFile, step: Callable[[], object]) -> bool:
+        nonlocal in_a_row
+        try:
+            step()
+        except (ApiError, SnapshotError) as error:
+            if way == "bulk":
+                _name_another_way(error)
+            if way == "bulk" or _status(error) == _KEY_REFUSED:
+                raise
+            failed.append((file, error))
+            in_a_row += 1
+            return False
+        in_a_row = 0
+        return True
+
+    waiting: list[Callable[[], object]] = []
     with closing(_a_few_at_a_time(get, files)) as coming:
         for file, task in coming:
             fetching.tried.update(months_of(file.period))
-            try:
-                table = task.result()
-                _require_premium_columns(fetching, file, table)
-                made = made_at(file, now)
-                if made is not None:
-                    moment = made.isoformat(timespec="seconds")
-                    _keep_file(fetching, file.key, file.period, table, moment, "bulk")
-                in_a_row = 0
-            except (ApiError, SnapshotError) as error:
-                if way == "bulk":
-                    _name_another_way(error)
-                if way == "bulk" or _status(error) == _KEY_REFUSED:
-                    raise
-                failed.append((file, error))
-                in_a_row += 1
-                if in_a_row == _IN_A_ROW:
-                    break
+            if task.exception() is None:
+                months = _months_outside(task.result(), fetching.endpoint, file.period)
+                fetching.refuse_strewn(months)
+                strewn |= months
+            # A file counts when the next one was read: that one may hold rows of its month.
+            for step in waiting:
+                step()
+            waiting.clear()
+            if in_a_row >= _IN_A_ROW:
+                break
+            if task.exception() is None:
+                waiting.append(partial(tried, file, partial(use, file, task.result())))
+            elif not tried(file, task.result) and in_a_row >= _IN_A_ROW:
+                break
+        for step in waiting:
+            step()
     if failed:
         for file in files:  # nobody will go on with them
-            partial = path_of(file)
-            partial.with_name(f"{partial.name}.partial").unlink(missing_ok=True)
+            path = path_of(file)
+            path.with_name(f"{path.name}.partial").unlink(missing_ok=True)
         first, reason = failed[0]
-        left = "; no other file is tried" if in_a_row == _IN_A_ROW else ""
+        left = "; no other file is tried" if in_a_row >= _IN_A_ROW else ""
         log.warning(
             "%s: %d bulk files are of no use, the first %s (%s)%s; by request instead",
             *(fetching.endpoint.source, len(failed), first.key, reason.message, left),
@@ -310,14 +351,23 @@ def by_folder(fetching: Fetching, folder: Path) -> None:
     endpoint = fetching.endpoint
     ends = [dt.date.fromisoformat(fetching.missing[at]) for at in (0, -1)]
     found = find_files(folder, endpoint, *ends)
+    waiting: list[Callable[[], None]] = []  # until the next file was read, as in ``by_bulk``
     for period, path in found.items():
         first, last = (str(day) for day in span(period))
         if any(first <= date <= last for date in fetching.missing):
             table = read_csv(path, endpoint)
-            if _outside(table, endpoint, period) and months_of(period):
+            strewn = _months_outside(table, endpoint, period)
+            if strewn and months_of(period):
+                fetching.refuse_strewn(strewn)
+                waiting.clear()
                 _by_own_dates(fetching, folder)
                 break
-            _keep_file(fetching, path.name, period, table, fetching.rules.now, "files")
+            for keep in waiting:
+                keep()
+            now = fetching.rules.now
+            waiting = [partial(_keep_file, fetching, path.name, period, table, now, "files")]
+    for keep in waiting:
+        keep()
     if fetching.missing:
         raise SnapshotError(
             f"bulk folder {folder}: {endpoint.file_stem} files have no rows for "
@@ -417,7 +467,7 @@ def _keep_file(
             (open), and lack rows that another file has.
     """
     endpoint = fetching.endpoint
-    outside = _outside(table, endpoint, period)
+    outside = len(_outside(table, endpoint, period))
     dates = table[endpoint.date_field]
     if outside:
         raise SnapshotError(
@@ -455,12 +505,31 @@ def _require_premium_columns(fetching: Fetching, file: BulkFile, table: pa.Table
         )
 
 
-def _outside(table: pa.Table, endpoint: Endpoint, period: str) -> int:
-    """How many rows are dated outside a period."""
+def _require_all_rows(endpoint: Endpoint, file: BulkFile, strewn: Collection[str]) -> None:
+    """A file lacks rows of its months that another file holds.
+
+    Raises:
+        SnapshotError: it does.
+    """
+    lacking = sorted(set(months_of(file.period)).intersection(strewn))
+    if lacking:
+        raise SnapshotError(
+            f"{endpoint.source}: rows of {lacking[0]} are in the file of another month, not all in "
+            f"{file.key}",
+            _ANOTHER_WAY,
+        )
+
+
+def _outside(table: pa.Table, endpoint: Endpoint, period: str) -> pa.ChunkedArray:
+    """The dates of rows outside a period."""
     dates = table[endpoint.date_field]
     first, last = (pa.scalar(day, pa.date32()) for day in span(period))
-    outside = pc.or_(pc.less(dates, first), pc.greater(dates, last))
-    return int(pc.sum(outside).as_py() or 0)
+    return dates.filter(pc.or_(pc.less(dates, first), pc.greater(dates, last)))
+
+
+def _months_outside(table: pa.Table, endpoint: Endpoint, period: str) -> set[str]:
+    """The months of rows outside a period."""
+    return {f"{date:%Y-%m}" for date in _outside(table, endpoint, period).unique().to_pylist()}
 
 
 def _files(listed: Mapping[str, BulkFile], months: Sequence[str]) -> list[BulkFile]:

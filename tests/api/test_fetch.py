@@ -9,8 +9,10 @@ import random
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -440,3 +442,22 @@ def test_a_range_that_stays_refused_is_an_error(server: FakeServer) -> None:
     with session_to(server.url) as session, pytest.raises(ApiError, match="covers the following"):
         fetch_range(session, TOPIX, DAYS[0], DAYS[-1], DAYS)
     assert len(server.requests) == 1
+
+
+ANSWERS = orjson.loads((Path(__file__).parents[1] / "data" / "answers.json").read_bytes())
+
+
+@pytest.mark.parametrize("answer", [a for a in ANSWERS if a["status"] in (200, 400)])
+def test_answers_that_were_seen(server: FakeServer, answer: dict[str, Any]) -> None:
+    """For a Sunday before any window: left out, or a day without rows, as they mean."""
+    sunday = dt.date(2020, 1, 5)
+    server.replies(Reply(answer["body"], answer["status"]))
+    readable = Readable()
+    with session_to(server.url) as session:
+        found = dict(fetch_dates(session, SUMMARY, [sunday], 1, closed=[sunday], readable=readable))
+    if "covers" in answer["body"].get("message", ""):
+        assert found == {}
+        assert not readable.holds(sunday)
+    else:
+        assert [table.num_rows for table in found.values()] == [0]
+        assert readable.holds(sunday)

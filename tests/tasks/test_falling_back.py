@@ -190,6 +190,33 @@ def test_a_file_of_other_content_is_replaced_by_requests(
     check_by_request(desk, caplog)
 
 
+@pytest.mark.parametrize(("month", "to"), [("2024-05", "2024-04-17"), ("2024-04", "2024-05-15")])
+def test_rows_in_the_file_of_another_month_are_missed_in_their_own(
+    desk: Desk, month: str, to: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other file looks whole, and is not: neither is used, whichever is read first."""
+    expected = calm(desk, "earnings_date", START, END)
+    whole = desk.vendor.rows(endpoint_of("earnings_date"), v.FIRST, dt.date(2024, 5, 31))
+    moved = [row | {"PubDate": to} for row in whole[:1]]
+    rewrite(desk, lambda rows: rows.extend(moved), (month,))
+    snapshot = desk.run("earnings_date", START, END, source_route="auto")
+    assert desk.store().read(snapshot).equals(expected)
+    assert {day[:7] for day in asked_days(desk)} == {"2024-04", "2024-05", "2024-06"}
+    assert len(warned(caplog)) == 1
+
+
+def test_rows_far_from_their_month_end_the_fetch(desk: Desk) -> None:
+    """What was kept of March may lack them; the error says how to get it whole."""
+    start = dt.date(2024, 3, 4)
+    whole = desk.vendor.rows(endpoint_of("earnings_date"), v.FIRST, dt.date(2024, 5, 31))
+    moved = [row | {"PubDate": "2024-03-05"} for row in whole[:1]]
+    rewrite(desk, lambda rows: rows.extend(moved), ("2024-05",))
+    with pytest.raises(SnapshotError, match="rows of 2024-03 are in the file") as caught:
+        desk.run("earnings_date", start, END, source_route="auto")
+    assert "source_cache_mode off" in caught.value.hint
+    assert not asked_days(desk)
+
+
 def test_a_thin_day_of_a_file_is_asked_for(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     """The same file would be as thin tomorrow."""
     rewrite(desk, lambda rows: rows.__delitem__(slice(1, len(v.SECTORS))), ("2024-05",))

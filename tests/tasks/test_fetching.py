@@ -361,7 +361,7 @@ SHORT = dt.date(2024, 5, 24)  # a closed month and an open one
 )
 @given(
     data=st.data(),
-    route=st.sampled_from(["requests", "bulk"]),
+    route=st.sampled_from(["requests", "bulk", "auto"]),
 )
 def test_faults_that_end_leave_no_trace(
     desk: Desk, tmp_path_factory: pytest.TempPathFactory, source: str, data: Any, route: str
