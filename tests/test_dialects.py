@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +34,9 @@ NOW = "2024-02-08T08:00:00+09:00"
 # Two months that are over, and a year; every source has rows on both sides of the change.
 START, END = dt.date(2023, 12, 26), dt.date(2024, 1, 10)
 SOURCES = tuple(endpoint for endpoint in ENDPOINTS if endpoint.source != fetching.CALENDAR)
+#: Nine of ten rows are those of derivatives, which have no form of their own: random dialects go
+#: without them.
+LIGHT = tuple(e for e in SOURCES if e.source not in {"index_option", "futures"})
 ROUTES = ("requests", "bulk", "auto")
 
 
@@ -55,7 +58,9 @@ class Reader:
     market: Market = field(repr=False)
     plain: Mapping[str, pa.Table] = field(repr=False)
 
-    def tables(self, dialect: Dialect, route: str) -> dict[str, pa.Table | PipelineError]:
+    def tables(
+        self, dialect: Dialect, route: str, sources: Sequence[Endpoint] = SOURCES
+    ) -> dict[str, pa.Table | PipelineError]:
         """The snapshot's rows of every source, or what stopped it."""
         with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
             patch.setenv("JQUANTS_API_KEY", DEFAULT_API_KEY)
@@ -63,15 +68,17 @@ class Reader:
             now = dt.datetime.fromisoformat(NOW)
             with serving(self.market, AppOptions(dialect=dialect, now=now)) as url:
                 patch.setenv("JQUANTS_API_BASE", url)
-                return _fetched(Path(folder), route)
+                return _fetched(Path(folder), route, sources)
 
 
-def _fetched(folder: Path, route: str) -> dict[str, pa.Table | PipelineError]:
+def _fetched(
+    folder: Path, route: str, sources: Sequence[Endpoint]
+) -> dict[str, pa.Table | PipelineError]:
     chosen = settings_at(folder, source_route=route, index_option_parallel_concurrency=8)
     fetching.keep_calendar(chosen, fetching.fetch_calendar(chosen, END))
     store = SnapshotStore(folder, chosen.origin)
     found: dict[str, pa.Table | PipelineError] = {}
-    for endpoint in SOURCES:
+    for endpoint in sources:
         source, wanted = endpoint.source, SnapshotRange(START, END)
         try:
             fetching.fetch_snapshot(chosen, source, wanted, "any", lambda _done, _total: None)
@@ -105,20 +112,22 @@ def dialects() -> st.SearchStrategy[Dialect]:
     phases=[Phase.explicit, Phase.generate],  # each example takes seconds: none is made smaller
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@example(EVIDENCE, "auto")
-@example(CARELESS, "requests")
-@example(CARELESS, "bulk")
-@example(CARELESS, "auto")
-@example(replace(PLAIN, history="year", nested="columns", codes="number"), "auto")
-@given(dialect=dialects(), route=st.sampled_from(ROUTES))
-def test_tables_do_not_depend_on_the_dialect(reader: Reader, dialect: Dialect, route: str) -> None:
+@example(EVIDENCE, "auto", SOURCES)
+@example(CARELESS, "requests", SOURCES)
+@example(CARELESS, "bulk", SOURCES)
+@example(CARELESS, "auto", SOURCES)
+@example(replace(PLAIN, history="year", nested="columns", codes="number"), "auto", LIGHT)
+@given(dialect=dialects(), route=st.sampled_from(ROUTES), sources=st.just(LIGHT))
+def test_tables_do_not_depend_on_the_dialect(
+    reader: Reader, dialect: Dialect, route: str, sources: Sequence[Endpoint]
+) -> None:
     """Equal in every value, or a stop that names source, field, value and record.
 
     Where files are demanded, a file that does not hold what its name says is named instead.
     """
-    found = reader.tables(dialect, route)
+    found = reader.tables(dialect, route, sources)
     wrong = {}
-    for endpoint in SOURCES:
+    for endpoint in sources:
         seen, expected = found[endpoint.source], reader.plain[endpoint.source]
         if isinstance(seen, PipelineError):
             text = str(seen)
