@@ -105,6 +105,8 @@ def dialects() -> st.SearchStrategy[Dialect]:
     return st.builds(Dialect, **choices)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @settings(
     derandomize=True,
     deadline=None,
@@ -192,6 +194,8 @@ def odd(dialect: Dialect) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_dataset_of_the_careless_dialect_is_the_plain_one(tmp_path: Path) -> None:
     """All sources, by whichever routes the run chooses: the same bytes."""
     market = ("--seed", "8", "--stocks", "18", "--start", "2023-12-01", "--end", "2024-02-02")
@@ -199,7 +203,9 @@ def test_a_dataset_of_the_careless_dialect_is_the_plain_one(tmp_path: Path) -> N
     for dialect in ("plain", "careless"):
         with simulator(*market, "--now", NOW, "--dialect", dialect) as url:
             home = Home(tmp_path / dialect, url, tmp_path, ONE_PROCESS | {"G5_NOW": NOW})
-            ended = home.run("BuildAll", "--start", "2024-01-04", "--end", "2024-01-19")
+            ended = home.run(
+                "BuildAll", "--start", "2024-01-04", "--end", "2024-01-19", patience_s=400
+            )
         assert ended.code == 0, (dialect, ended.told)
         built[dialect] = home.dataset_path().read_bytes()
     assert built["careless"] == built["plain"]
