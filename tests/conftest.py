@@ -23,6 +23,7 @@ LONGEST = (
     "tests/simulator/test_official_client.py",
     "tests/tasks/test_fetching.py",
     "tests/tasks/test_fetching_simulator.py",
+    "tests/test_dialects.py",
     "tests/tasks/test_fetching_killed.py",
     "tests/tasks/test_object_store.py",
     "tests/test_against_reference.py",

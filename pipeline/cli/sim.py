@@ -25,6 +25,7 @@ from pipeline.simulator import (
     SimulatorServer,
 )
 from pipeline.simulator.app import DEFAULT_API_KEY, PAGE_BYTES
+from pipeline.simulator.dialect import PRESETS, parse_dialect, points
 from pipeline.simulator.faults import KINDS, parse_fault
 from pipeline.simulator.limits import WINDOW_KINDS
 from pipeline.simulator.plans import PLANS
@@ -65,6 +66,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="share of bars, listings and margin balances that are wrong until they are corrected"
         " days later (default 0)",
     )
+    serve.add_argument(
+        "--dialect",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE[,...]",
+        help=f"how open points of the real service are answered, repeatable: {_choices()};"
+        f" or a preset: {', '.join(PRESETS)} (default: evidence, the first value of each)",
+    )
     serve.add_argument("--latency-ms", type=float, default=0.0, help="wait before each answer")
     serve.add_argument("--page-bytes", type=int, default=PAGE_BYTES, help="size of a page")
     serve.add_argument("--threads", type=int, default=DEFAULT_THREADS, help="answers at once")
@@ -76,6 +85,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_files(serve.add_argument_group("bulk files"))
     _add_faults(serve.add_argument_group("injected faults (see also POST /_sim/faults)"))
     serve.set_defaults(run=run)
+
+
+def _choices() -> str:
+    return "; ".join(f"{name}={'|'.join(choices)}" for name, choices in points().items())
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
@@ -199,6 +212,7 @@ def _options(args: argparse.Namespace) -> AppOptions:
             single_use=not args.bulk_url_reusable,
         ),
         corrections=args.corrections,
+        dialect=parse_dialect(args.dialect),
         faults=tuple(parse_fault(text, args.fault_seed) for text in args.fault),
     )
 

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.errors import UsageError
 from pipeline.simulator.bulk import FILES, GET_PATH, LIST_PATH, Bulk, BulkOptions
+from pipeline.simulator.calendar import tokyo_sessions
 from pipeline.simulator.corrections import Corrections
 from pipeline.simulator.cursor import (
     CURSOR,
@@ -27,6 +30,7 @@ from pipeline.simulator.cursor import (
     invalid_cursor,
 )
 from pipeline.simulator.delivery import deliver
+from pipeline.simulator.dialect import EVIDENCE, Dialect
 from pipeline.simulator.endpoints import ENDPOINTS, Endpoint
 from pipeline.simulator.exchange import PREFIX, Answer, Page, Request, json_answer, refusal
 from pipeline.simulator.faults import Fault, Faults, faults_of_json
@@ -44,6 +48,7 @@ from pipeline.simulator.responses import (
     sent_fields,
 )
 from pipeline.simulator.scope import Viewer
+from pipeline.simulator.spelling import Speller
 from pipeline.simulator.stats import Stats
 
 if TYPE_CHECKING:
@@ -56,6 +61,7 @@ if TYPE_CHECKING:
 
 CONTROL = "/_sim/"
 STATS_PATH, FAULTS_PATH = "/_sim/stats", "/_sim/faults"
+EARNINGS_DATE = "/fins/earnings-date"
 PAGE_BYTES = 5_000_000  # of the real server
 DEFAULT_API_KEY = "simulator"
 
@@ -79,6 +85,7 @@ class AppOptions:
         bulk: how files are served.
         faults: in force from the start.
         corrections: share of bars, listings and margin balances that are wrong at first.
+        dialect: how everything is spelled.
     """
 
     plan: str = "premium"
@@ -92,6 +99,7 @@ class AppOptions:
     bulk: BulkOptions = field(default_factory=BulkOptions)
     faults: tuple[Fault, ...] = ()
     corrections: float = 0.0
+    dialect: Dialect = EVIDENCE
 
 
 class SimulatorApp:
@@ -112,10 +120,11 @@ class SimulatorApp:
         self.faults = Faults(options.faults)
         self.stats = Stats()
         corrections = Corrections(options.corrections, market.spec.seed)
-        self._viewer = Viewer(market, plan, now, corrections)
+        self._viewer = Viewer(market, plan, now, corrections, options.dialect)
+        self._speller = Speller(options.dialect, market.spec.seed)
         self._options = options
         self._limiter = RateLimiter(options.limits, plan.name, clock)
-        self._bulk = Bulk(self._viewer, options.bulk, clock)
+        self._bulk = Bulk(self._viewer, options.bulk, clock, self._speller)
         self._keys = PageKeys(market.spec.seed)
         self._cursors = Cursors(market.spec.seed)
         self._store = PageStore(options.cache_bytes)
@@ -191,16 +200,17 @@ class SimulatorApp:
         return answer
 
     def _check_key(self, key: str | None) -> None:
+        status = int(self._options.dialect.bad_key)
         if not key:
-            raise RefusalError(403, "The api key is required.")
+            raise RefusalError(status, "The api key is required.")
         if not hmac.compare_digest(key.encode(), self._options.api_key.encode()):
-            raise RefusalError(403, "The incoming api key is invalid or expired.")
+            raise RefusalError(status, "The incoming api key is invalid or expired.")
 
     def _answer(self, request: Request) -> Answer:
         if request.method == "GET" and request.path in (PREFIX + LIST_PATH, PREFIX + GET_PATH):
             return self._bulk.answer(request)
         endpoint = _find(request)
-        if self._viewer.plan.rank < PLANS[endpoint.plan].rank:
+        if self._viewer.plan.rank < self._lowest_rank(endpoint):
             raise not_in_plan()
         query, since = self._parse(endpoint, request.params)
         identity = (endpoint.path, query.given)
@@ -212,6 +222,10 @@ class SimulatorApp:
         packed = request.takes_gzip
         body = pages.body(page, packed=packed)
         return Answer(200, body, packed=packed, page=Page(query.page, before))
+
+    def _lowest_rank(self, endpoint: Endpoint) -> int:
+        for_all = endpoint.path == EARNINGS_DATE and self._options.dialect.earnings == "all"
+        return 0 if for_all else PLANS[endpoint.plan].rank
 
     def _parse(self, endpoint: Endpoint, raw: dict[str, str]) -> tuple[Query, Cursor | None]:
         """The query, and the cursor it came with; the cursor is part of the query's identity."""
@@ -233,6 +247,8 @@ class SimulatorApp:
         if since is not None:
             then = replace(self._viewer, now=min(since.seen, self._viewer.now))
             rows = added_rows(rows, self._rows(endpoint, query, then))
+        elif not rows and self._options.dialect.closed == "refused" and _is_closed(query):
+            raise RefusalError(400, "The date is not a business day.")
         limit = self._options.page_bytes if endpoint.paged else 1 << 62
         cuts = cut_pages(rows, limit)
         identity = (endpoint.path, query.given)
@@ -244,7 +260,7 @@ class SimulatorApp:
 
     def _rows(self, endpoint: Endpoint, query: Query, viewer: Viewer) -> list[bytes]:
         columns = viewer.rows(endpoint, viewer.scope(endpoint, query))
-        return render_rows(columns, sent_fields(endpoint, viewer))
+        return render_rows(self._speller.rows(endpoint, columns), sent_fields(endpoint, viewer))
 
     def _next_cursor(self, endpoint: Endpoint, query: Query) -> str | None:
         viewer = self._viewer
@@ -252,6 +268,12 @@ class SimulatorApp:
         if endpoint.path not in CURSOR_PATHS or not allowed:
             return None
         return self._cursors.write(Cursor(endpoint.path, query.code, viewer.today, viewer.now))
+
+
+def _is_closed(query: Query) -> bool:
+    """Whether it asks for one date, on which the exchange is closed."""
+    day = query.day or query.dates.get("disc_date")
+    return day is not None and np.datetime64(day) not in tokyo_sessions(np.datetime64(day))
 
 
 def _find(request: Request) -> Endpoint:

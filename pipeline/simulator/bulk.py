@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from email.utils import format_datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -18,18 +18,21 @@ from pipeline.simulator.endpoints import ENDPOINTS, Endpoint
 from pipeline.simulator.exchange import Answer, Request, json_answer
 from pipeline.simulator.files import CALENDAR, WITH_FILES, BulkFile, FileCatalog
 from pipeline.simulator.plans import PLANS
-from pipeline.simulator.query import conflict, parse_period, require_one_of
+from pipeline.simulator.query import PAGE, conflict, parse_period, require_one_of
 from pipeline.simulator.refusal import RefusalError, not_in_plan
+from pipeline.simulator.responses import PageKeys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.simulator.limits import ScaledClock
     from pipeline.simulator.scope import Viewer
+    from pipeline.simulator.spelling import Speller
 
 LIST_PATH, GET_PATH = "/bulk/list", "/bulk/get"
 FILES = "/_files/"
 FILES_PLAN = "light"
+LIST_PAGE = 5  # entries, where the list comes in pages
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _LIST_QUERIES: Final = frozenset(
     frozenset(names.split())
@@ -69,11 +72,15 @@ class Bulk:
         viewer: who asks, and when.
         options: how files are served.
         clock: by which URLs expire.
+        speller: in the dialect of the viewer.
     """
 
-    def __init__(self, viewer: Viewer, options: BulkOptions, clock: ScaledClock) -> None:
+    def __init__(
+        self, viewer: Viewer, options: BulkOptions, clock: ScaledClock, speller: Speller
+    ) -> None:
         self._viewer, self._options = viewer, options
-        self._catalog = FileCatalog(viewer, options.roll_day, options.cache_bytes)
+        self._catalog = FileCatalog(viewer, options.roll_day, options.cache_bytes, speller)
+        self._keys = PageKeys(viewer.market.spec.seed)
         self._tickets = _Tickets(options, clock)
 
     def answer(self, request: Request) -> Answer:
@@ -84,7 +91,7 @@ class Bulk:
         """
         given = {name: text for name, text in request.params.items() if text}
         if request.endpoint == LIST_PATH:
-            return json_answer({"data": [self._entry(file) for file in self._listed(given)]})
+            return json_answer(self._page(self._entries(self._listed(given)), given))
         file = self._wanted(given)
         ticket = self._tickets.issue(file)
         return json_answer({"url": f"http://{request.host}{FILES}{file.key}?ticket={ticket}"})
@@ -138,6 +145,8 @@ class Bulk:
         endpoint = self._endpoint(given["endpoint"])
         first, last = parse_period("date", given["date"])
         found = self._catalog.files(endpoint, first, last)
+        plain = [file for file in found if not file.premium]
+        found = plain or found  # which one such a query means is not known
         if len(found) != 1:
             raise RefusalError(400, "There is not exactly one file for 'endpoint' and 'date'.")
         return found[0]
@@ -164,10 +173,49 @@ class Bulk:
         needed = ENDPOINTS[path].plan if path == CALENDAR else FILES_PLAN
         return rank >= max(PLANS[needed].rank, PLANS[ENDPOINTS[path].plan].rank)
 
-    def _entry(self, file: BulkFile) -> dict[str, object]:
-        facts = self._catalog.facts(file)
-        modified = facts.modified.astimezone(UTC).isoformat(timespec="microseconds")
-        return {"Key": file.key, "LastModified": modified, "Size": facts.size}
+    def _entries(self, files: list[BulkFile]) -> list[dict[str, object]]:
+        """Entries of files, and before them what the dialect adds to their folders."""
+        dialect = self._viewer.dialect
+        facts = [self._catalog.facts(file) for file in files]
+        entries = [
+            self._entry(file.key, known.size, known.modified)
+            for file, known in zip(files, facts, strict=True)
+        ]
+        folders = {file.folder: known.modified for file, known in zip(files, facts, strict=True)}
+        added = []
+        for folder, modified in sorted(folders.items()):
+            if dialect.folders == "yes":
+                added.append(self._entry(folder, 0, modified))
+            if dialect.strangers == "yes":
+                names = ("README.txt", "checksums.csv.gz")
+                added += [self._entry(folder + name, 1234, modified) for name in names]
+        return added + entries
+
+    def _entry(self, key: str, size: int, modified: datetime) -> dict[str, object]:
+        dialect = self._viewer.dialect
+        sizes = {"int": size, "float": float(size), "text": str(size)}
+        moments = {
+            "iso": modified.astimezone(UTC).isoformat(timespec="microseconds"),
+            "http": format_datetime(modified.astimezone(UTC), usegmt=True),
+        }
+        entry: dict[str, object] = {"Key": key}
+        if dialect.modified != "missing":
+            entry["LastModified"] = moments.get(dialect.modified)
+        return entry | {"Size": sizes[dialect.size]}
+
+    def _page(
+        self, entries: list[dict[str, object]], given: Mapping[str, str]
+    ) -> dict[str, object]:
+        """All entries, or the page asked for."""
+        if self._viewer.dialect.listing == "whole":
+            return {"data": entries}
+        identity = tuple(sorted((name, text) for name, text in given.items() if name != PAGE))
+        pages = -(-len(entries) // LIST_PAGE)
+        page = self._keys.read(identity, given[PAGE], pages) if PAGE in given else 0
+        body: dict[str, object] = {"data": entries[page * LIST_PAGE : (page + 1) * LIST_PAGE]}
+        if page + 1 < pages:
+            body["pagination_key"] = self._keys.make(identity, page + 1)
+        return body
 
 
 class _Tickets:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from codecs import BOM_UTF8
 from gzip import compress
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +23,24 @@ if TYPE_CHECKING:
 _GZIP_LEVEL = 1  # speed matters more than size on loopback
 
 
-def packed_csv(columns: Columns, fields: Sequence[Field]) -> bytes:
+def packed_csv(
+    columns: Columns, fields: Sequence[Field], *, crlf: bool = False, bom: bool = False
+) -> bytes:
     """UTF-8 text with a header line of the field names, packed as gzip; same rows, same bytes.
 
     A missing value is an empty cell, whether the API writes null or an empty text; other marks
-    for a missing value stay. A nested value is written as JSON, which is a guess.
+    for a missing value stay. A nested value is written as JSON.
+
+    Args:
+        crlf: lines end as on Windows, also those inside a text; otherwise with a line feed.
+        bom: the text begins with a byte order mark.
     """
     table = pa.table({field.name: _cells(columns[field.name], field.missing) for field in fields})
     header = ",".join(table.column_names).encode() + b"\n"
-    return compress(header + _lines(table), _GZIP_LEVEL, mtime=0)
+    text = header + _lines(table)
+    if crlf:
+        text = text.replace(b"\n", b"\r\n")
+    return compress(BOM_UTF8 * bom + text, _GZIP_LEVEL, mtime=0)
 
 
 def _lines(table: pa.Table) -> bytes:

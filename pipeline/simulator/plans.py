@@ -43,14 +43,16 @@ class Window:
         """The part of a range inside the window; first > last when there is none."""
         return max(first, self.first), last if self.last is None else min(last, self.last)
 
-    def require(self, first: date, last: date) -> None:
-        """Refuse a range that lies outside altogether.
+    def require(self, first: date, last: date, *, named: bool = True) -> None:
+        """Refuse a range that lies outside altogether; ``named``: the text says what is inside.
 
         What the real server does with a range that is partly outside is unknown; here the
         inside part is answered.
         """
         inside_first, inside_last = self.clip(first, last)
         if inside_first > inside_last:
+            if not named:
+                raise RefusalError(400, "The dates asked for are not part of your subscription.")
             end = "" if self.last is None else str(self.last)
             raise RefusalError(
                 400,

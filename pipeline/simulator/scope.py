@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.simulator.corrections import Corrections
+from pipeline.simulator.dialect import EVIDENCE, Dialect
 from pipeline.simulator.endpoints import Endpoint, Scope
 from pipeline.simulator.plans import PLANS
 from pipeline.simulator.publication import AFTER_CLOSE, tokyo_clock, tokyo_date
@@ -16,7 +17,7 @@ from pipeline.simulator.publication import AFTER_CLOSE, tokyo_clock, tokyo_date
 if TYPE_CHECKING:
     from pipeline.simulator.arrays import Columns
     from pipeline.simulator.market import Market
-    from pipeline.simulator.plans import Plan
+    from pipeline.simulator.plans import Plan, Window
     from pipeline.simulator.query import Query
 
 
@@ -29,17 +30,25 @@ class Viewer:
 
     Attributes:
         corrections: what the vendor restates later.
+        dialect: says where the window's day begins, and whether a refusal names the window.
     """
 
     market: Market
     plan: Plan
     now: datetime
     corrections: Corrections = field(default_factory=Corrections)
+    dialect: Dialect = EVIDENCE
 
     @property
     def today(self) -> date:
         """Calendar date in Tokyo."""
         return tokyo_date(self.now)
+
+    @property
+    def window(self) -> Window:
+        """Dates of the subscription now."""
+        utc = self.dialect.day == "utc"
+        return self.plan.window(self.now.astimezone(UTC).date() if utc else self.today)
 
     def scope(self, endpoint: Endpoint, query: Query) -> Scope:
         """The rows a query selects.
@@ -69,7 +78,7 @@ class Viewer:
         return self.corrections.as_seen(endpoint.path, columns, tokyo_clock(self.now))
 
     def _dates(self, endpoint: Endpoint, query: Query) -> tuple[date, date]:
-        window = self.plan.window(self.today)
+        window = self.window
         start, end = self.market.spec.start, self._end_of_axis(endpoint)
         day = query.day or query.dates.get("disc_date")
         given_first = day or query.first or query.dates.get("disc_date_from")
@@ -77,7 +86,7 @@ class Viewer:
         first = given_first or min(start, given_last or start)
         last = given_last or max(first, end)
         if given_first or given_last:
-            window.require(first, last)
+            window.require(first, last, named=self.dialect.window == "named")
         first, last = window.clip(first, last)
         if endpoint.axis == "days":  # the exchange opened on the market's first day
             first = max(first, self.market.spec.start)

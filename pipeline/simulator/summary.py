@@ -54,6 +54,9 @@ _OWN_FORECASTS = (
     " NxFNCSales2Q NxFNCOP2Q NxFNCOdP2Q NxFNCNP2Q NxFNCEPS2Q"
     " FNCSales FNCOP FNCOdP FNCNP FNCEPS NxFNCSales NxFNCOP NxFNCOdP NxFNCNP NxFNCEPS"
 )
+HEAD: Final = tuple(_HEAD.split()[:6])  # what a document is
+DATES: Final = (*_HEAD.split()[6:], "NxtFYSt", "NxtFYEn")
+FLAGS: Final = tuple(_FLAGS.split())
 FIELDS: Final = (
     tuple(
         f"{_HEAD} NxtFYSt NxtFYEn {_RESULTS} {_DIVIDENDS} {_FORECASTS} {_FLAGS} {_SHARES}"

@@ -1,4 +1,7 @@
-"""Bulk files over real HTTP: the list, the URL, the download, and what is inside."""
+"""Bulk files over real HTTP: the list, the URL, the download, and what is inside.
+
+In the plain dialect; what others change is in ``test_dialect``.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,13 @@ import requests
 from pipeline.errors import UsageError
 from pipeline.simulator import AppOptions, BulkOptions
 from pipeline.simulator.app import SimulatorApp
+from pipeline.simulator.dialect import PLAIN
 from pipeline.simulator.endpoints import ENDPOINTS
 from pipeline.simulator.files import BulkFile, FileCatalog
 from pipeline.simulator.plans import plan_named
 from pipeline.simulator.scope import Viewer
-from tests.simulator.clients import Client, at, serve
+from tests.simulator.clients import Client, at
+from tests.simulator.clients import serve as serve_in_any_dialect
 
 BARS, OPTIONS = "/equities/bars/daily", "/derivatives/bars/daily/options/225"
 MASTER, TOPIX, CALENDAR = "/equities/master", "/indices/bars/daily/topix", "/markets/calendar"
@@ -34,6 +39,10 @@ LIST, GET = "/bulk/list", "/bulk/get"
 def client(market):
     with serve(market) as base_url:
         yield Client(base_url)
+
+
+def serve(market, **options):
+    return serve_in_any_dialect(market, dialect=PLAIN, **options)
 
 
 def keys(client, **params):

@@ -91,6 +91,9 @@ def test_it_stops_when_its_parent_is_gone():
         (["--bulk-roll-day", "31"], "roll day"),
         (["--fault", "flood:0.1"], "flood"),
         (["--fault", "503:often"], "KIND:RATE"),
+        (["--dialect", "odd"], "evidence, plain, careless"),
+        (["--dialect", "plain,size=big"], "expected one of float, int, text, got 'big'"),
+        (["--dialect", "sizes=int"], "expected one of nested, lines,"),
     ],
 )
 def test_wrong_values_are_one_line_and_exit_code_2(capsys, options, said):

@@ -175,7 +175,8 @@ def test_lists_and_files_are_read_through_the_bulk_methods(server, call, tmp_pat
         ("get_bulk_list", {"date": "2021-06"}),
         ("get_bulk", {"endpoint": endpoint, "date": "202106"}),
     )
-    assert (listed["columns"], listed["rows"]) == (["Key", "Size", "LastModified"], 2)
+    # Each month without and with the segment of Premium.
+    assert (listed["columns"], listed["rows"]) == (["Key", "Size", "LastModified"], 4)
     assert listed["dates"] == ["LastModified"]
     assert of_date["rows"] >= 5
     assert url["text"].startswith(server.root)
