@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.cli import options
 from pipeline.cli.text import count, size, table
+from pipeline.errors import UsageError
 from pipeline.storage import atomic
 from pipeline.tasks import doctor
 from pipeline.tasks.diagnosis import Asked, Report
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: no key, a setting that does not do, or another origin than expected.
     """
+    if args.record is not None and (args.record.is_dir() or not args.record.parent.is_dir()):
+        raise UsageError(f"--record {args.record}: expected a file in a folder that exists")
     with options.checking():
         report = doctor.examine_account(options.settings_of(args), _say)
         if args.record is not None:
@@ -105,6 +108,8 @@ def _answers(report: Report) -> Iterator[str]:
 
 
 def _fields(asked: Asked) -> str:
+    if asked.part == "plan" and asked.status in (401, 403):
+        return "not in plan"
     if asked.reads is None:
         return "-"
     if not asked.reads:

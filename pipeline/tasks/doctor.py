@@ -30,7 +30,7 @@ from pipeline.api.decode import Decoder
 from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
 from pipeline.api.faults import RetryPolicy, refusal_of
 from pipeline.api.limits import RateLimiter, paced_s
-from pipeline.api.plans import PLANS, Plan, covers, window
+from pipeline.api.plans import PLAN_BUDGET, PLANS, Plan, covers, window
 from pipeline.api.session import Timeouts
 from pipeline.api.subscription import FoundPlan, find_plan
 from pipeline.api.watched import Answer, WatchedSession
@@ -63,6 +63,8 @@ _LISTED_DAYS = dt.timedelta(days=400)
 #: The largest source, and the one with nested fields; a smaller plan has the third.
 _LISTS_OF = ("daily_bars", "margin_alert", "fin_summary")
 _LISTS = 2
+
+_BY_LIMIT = "the limit of the plan"
 
 
 class _Visit:
@@ -133,18 +135,20 @@ def examine_account(settings: Settings, say: Say, patience_s: float = PATIENCE_S
     plan, may_ask = _plan(visit, checks)
     calendar = None
     questions: list[Question] = []
+    fitting: list[Question] = []
     if may_ask:
         with visit.session(plan) as session:
             asked_already = {answer.path for answer in visit.answers}
             calendar = _calendar(visit, session, plan, checks)
             questions = _questions(plan, calendar or _weekdays(), asked_already)
-            _ask(visit, session, questions)
+            fitting = _fitting(visit, plan, questions)
+            _ask(visit, session, fitting)
     answers = visit.answers
     took = time.monotonic() - visit.begun
     asked, of_sources = judged(visit.failed, answers, questions)
-    left_out = _left_out(visit, plan, answers, questions)
+    left_out = _left_out(answers, questions, fitting)
     checks += [*of_clock(answers), *of_limits(settings, plan, answers), *of_sources]
-    if any(why != "the limit of the plan" for _, _, why in left_out):
+    if any(why != _BY_LIMIT for _, _, why in left_out):
         checks.append(
             Check(
                 "warning", "time", "not everything asked",
@@ -235,9 +239,9 @@ def _no_plan(error: ApiError, checks: list[Check]) -> bool:
         checks.append(
             Check("problem", about, "refused", text, error.hint, facts | {"refusal": refusal})
         )
-        return False
+        return refusal == "path"  # others may be there
     if error.status == 429:
-        return False  # ``_limits`` says it
+        return False  # ``of_limits`` says it
     checks.append(
         Check(
             "problem", "plan", "not found out", f"HTTP {error.status}: {said}",
@@ -393,22 +397,36 @@ def _ask(visit: _Visit, session: WatchedSession, questions: Sequence[Question]) 
             raise error
 
 
+def _fitting(visit: _Visit, plan: Plan, questions: Sequence[Question]) -> list[Question]:
+    """The first of these, as many as the limit of the plan lets through in time."""
+    limits = limits_of(replace(visit.settings, plan=plan))
+    sent: list[tuple[int, Sequence[str]]] = [(len(visit.answers), (PLAN_BUDGET,))]
+    batches = [*sent, *((1, question.endpoint.budgets) for question in questions)]
+    patience = visit.until - visit.begun
+    fit = len(questions)
+    while fit and paced_s(batches[: fit + 1], limits) > patience:
+        fit -= 1
+    if fit < len(questions):
+        visit.say(f"the limit of plan {plan} lets through {fit} of {len(questions)} more requests")
+    return list(questions[:fit])
+
+
 def _left_out(
-    visit: _Visit, plan: Plan, answers: Sequence[Answer], questions: Sequence[Question]
+    answers: Sequence[Answer], questions: Sequence[Question], fitting: Sequence[Question]
 ) -> list[tuple[str, Part, str]]:
     """What was meant to be asked and has no answer, and why."""
     came = {identity_of(answer) for answer in answers}
-    left = [q for q in questions if key_of(q) not in came]
     if any(answer.status == 429 for answer in answers):
         why = "the server refused for too many requests"
     elif not any(answer.status is not None for answer in answers[-_DEAD_AFTER:]):
         why = "the server does not answer"
     else:
-        limits = limits_of(replace(visit.settings, plan=plan))
-        batches = [(1, q.endpoint.budgets) for q in questions]
-        by_limit = paced_s(batches, limits) > PATIENCE_S / 2
-        why = "the limit of the plan" if by_limit else "the time was over"
-    return [(q.endpoint.source, q.part, why) for q in left]
+        why = "the time was over"
+    return [
+        (question.endpoint.source, question.part, why if question in fitting else _BY_LIMIT)
+        for question in questions
+        if key_of(question) not in came
+    ]
 
 
 def _order(asked: Asked) -> tuple[bool, int]:
