@@ -53,6 +53,7 @@ Say = Callable[[str], None]
 PATIENCE_S = 50.0
 _THREADS = 4
 _TIMEOUTS = Timeouts(connect_s=5.0, read_s=15.0, total_s=25.0)
+_SLOW_S = 5.0  # kept for answers that take their time
 _DEAD_AFTER = 3  # requests without any answer
 
 _MARGIN = dt.timedelta(days=7)  # from the window's beginning, which may turn on another clock
@@ -403,6 +404,7 @@ def _fitting(visit: _Visit, plan: Plan, questions: Sequence[Question]) -> list[Q
     sent: list[tuple[int, Sequence[str]]] = [(len(visit.answers), (PLAN_BUDGET,))]
     batches = [*sent, *((1, question.endpoint.budgets) for question in questions)]
     patience = visit.until - visit.begun
+    patience -= min(_SLOW_S, patience / 2)
     fit = len(questions)
     while fit and paced_s(batches[: fit + 1], limits) > patience:
         fit -= 1

@@ -133,7 +133,8 @@ def test_every_plan_of_the_simulator_is_well(market: Market, plan: Plan, ask: As
     of_plan = {endpoint.source for endpoint in ENDPOINTS if covers(plan, endpoint.plan)}
     left_out = {entry["why"] for entry in shown["not_asked"]}
     if plan == "free":
-        assert answered == {"trading_calendar", "listed", "daily_bars"}
+        assert {"trading_calendar", "listed"} <= answered < of_plan
+        assert shown["requests"] <= 5
         assert left_out == {"the limit of the plan"}
     else:
         assert answered == of_plan
