@@ -22,6 +22,7 @@ _COMMANDS = {
     "dictionary": ("dictionary", "print or write the data dictionary"),
     "report": ("report", "write the report about the published dataset anew and print its path"),
     "cache": ("cache", "list, show or prune the source cache"),
+    "doctor": ("doctor", "check key, plan, every endpoint, limits and machine within a minute"),
     "audit": ("audit", "rebuild days from less than all data and compare every column"),
     "plan": ("plan", "what a run would do and why, with nothing written"),
     "status": ("status", "chunks, gate, dataset, labels and latest run as they stand"),

@@ -36,7 +36,7 @@ def of_host(threads: int) -> Capacity:
     Args:
         threads: of one build.
     """
-    return capacity_of(_cores(), _memory(), threads)
+    return capacity_of(cores(), memory(), threads)
 
 
 def capacity_of(cores: int, memory: int, threads: int) -> Capacity:
@@ -57,7 +57,7 @@ def capacity_of(cores: int, memory: int, threads: int) -> Capacity:
     return Capacity(builds, f"{why}{short}")
 
 
-def _cores() -> int:
+def cores() -> int:
     """That this process may use."""
     limits = [len(os.sched_getaffinity(0))]
     for told in _told("cpu.max"):
@@ -66,7 +66,7 @@ def _cores() -> int:
     return max(min(limits), 1)
 
 
-def _memory() -> int:
+def memory() -> int:
     """Bytes that this process and its children may use."""
     limits = [int(told) for told in _told("memory.max") if told.isdigit()]
     return min([int(psutil.virtual_memory().total), *limits])

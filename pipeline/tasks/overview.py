@@ -117,12 +117,14 @@ def plan_of(
     latest_only: bool = False,
     refresh_listed: bool = False,
     ask_files: bool = False,
+    calendar: TradingCalendar | None = None,
 ) -> Plan:
     """What ``BuildAll`` with these parameters would do now. Writes nothing.
 
     Args:
         ask_files: ask the server which monthly files it has, a request for each source that
             may use them.
+        calendar: of the server, for who has just asked for it.
 
     Raises:
         UsageError, SchemaMismatch: the run would be refused.
@@ -133,7 +135,9 @@ def plan_of(
     """
     planning.check_request(start, end, settings)
     settings = _with_plan(settings)
-    calendar, asked = _calendar(settings, end)
+    asked = False
+    if calendar is None:
+        calendar, asked = _calendar(settings, end)
     ranges = planning.plan_chunks(settings, calendar, start, end, chunk_months)
     store = ChunkStore(settings.data_output_dir)
     of_run = ranges[-1:] if latest_only else ranges

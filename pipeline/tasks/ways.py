@@ -42,6 +42,7 @@ from pipeline.api.files import find_files
 from pipeline.api.lanes import Lanes
 from pipeline.api.session import ApiSession
 from pipeline.errors import ApiError, SnapshotError
+from pipeline.quarantine import concatenated
 from pipeline.storage import policy
 from pipeline.storage.policy import Rules, Wanted, Way
 from pipeline.tasks.receiving import Receiver
@@ -410,7 +411,7 @@ def _by_own_dates(fetching: Fetching, folder: Path) -> None:
         "%s: files in %s hold rows dated outside their months; taken by their own dates",
         *(endpoint.source, folder),
     )
-    rows = pa.concat_tables(tables.values())
+    rows = concatenated(list(tables.values()))
     start = _months_from_zero(endpoint.first_date)
     there = {_months_from_zero(span(m)[0]) for period in tables for m in months_of(period)}
     for name, dates in groupby(list(fetching.missing), key=lambda date: date[:7]):
