@@ -1,7 +1,7 @@
 """Whatever dialect the vendor speaks, by whichever route: the same tables, or a stop that says why.
 
 Dialects are drawn at random over all open points of the simulator. The dataset follows from the
-tables of the snapshots, so equal tables are an equal dataset; one whole build shows it.
+tables of the snapshots alone, so equal tables are an equal dataset.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from pipeline.simulator.dialect import CARELESS, EVIDENCE, PLAIN, Dialect, point
 from pipeline.storage.snapshots import SnapshotStore, snapshot_key
 from pipeline.tasks import fetching
 from pipeline.tasks.plan import SnapshotRange
-from tests.tasks.commands import ONE_PROCESS, Home, simulator
 from tests.tasks.vendor import settings_at
 
 NOW = "2024-02-08T08:00:00+09:00"
@@ -192,20 +191,3 @@ def odd(dialect: Dialect) -> dict[str, str]:
         for name in points()
         if getattr(dialect, name) != getattr(PLAIN, name)
     }
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_dataset_of_the_careless_dialect_is_the_plain_one(tmp_path: Path) -> None:
-    """All sources, by whichever routes the run chooses: the same bytes."""
-    market = ("--seed", "8", "--stocks", "18", "--start", "2023-12-01", "--end", "2024-02-02")
-    built = {}
-    for dialect in ("plain", "careless"):
-        with simulator(*market, "--now", NOW, "--dialect", dialect) as url:
-            home = Home(tmp_path / dialect, url, tmp_path, ONE_PROCESS | {"G5_NOW": NOW})
-            ended = home.run(
-                "BuildAll", "--start", "2024-01-04", "--end", "2024-01-19", patience_s=400
-            )
-        assert ended.code == 0, (dialect, ended.told)
-        built[dialect] = home.dataset_path().read_bytes()
-    assert built["careless"] == built["plain"]
