@@ -225,7 +225,7 @@ def test_a_server_of_no_use_cannot_be_checked(
 ) -> None:
     """Whatever it answers, there is a report, and never a traceback."""
     fake.script = lambda _: reply
-    ended, shown, _ = ask(fake.url)
+    ended, shown, _ = ask(fake.url, "--g5-requests-per-minute", "0")
     assert (ended, shown["exit_code"]) == (code, code)
     assert ("problem", kind) in checks(shown, about)
     assert KEY not in json.dumps(shown)
