@@ -42,6 +42,7 @@ Kind = Literal[
     "alerts",
     "progress",
     "announcement",
+    "rechecks",
 ]
 
 _SHOWN = 5  # violations named in one message
@@ -64,6 +65,7 @@ _REMEDY: dict[str, str] = {
     "alerts": "delete it; what is open is told once more",
     "progress": "delete it; the running task writes it again",
     "announcement": "delete it; the next run on a central scheduler writes it again",
+    "rechecks": "delete it; the next run that fetches lists the files again",
 }
 
 

@@ -27,7 +27,7 @@ from pipeline.storage.gate import Checks, Gate, Verdict, compared
 from pipeline.storage.pidfile import lives, pid_files
 from pipeline.storage.place import on_host
 from pipeline.storage.snapshots import SnapshotStore
-from pipeline.tasks import config, label_state, planning, running
+from pipeline.tasks import config, corrected, label_state, planning, running
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import CALENDAR
 from pipeline.tasks.runner import configured_scheduler
@@ -191,6 +191,14 @@ def labels(question: Question) -> Iterator[Finding]:
         yield Finding("labels", latest.path.name, f"{due}; run g5 run merge")
 
 
+def corrections(question: Question) -> Iterator[Finding]:
+    """What the vendor corrected in closed months is in the rows, or accepted."""
+    settings = question.settings
+    touched = corrected.waiting(settings.data_output_dir, settings.origin)
+    if line := corrected.summary(settings, touched):
+        yield Finding("corrections", str(next(iter(touched))), line)
+
+
 def luigid(question: Question) -> Iterator[Finding]:
     """The central scheduler answers, if there is to be one."""
     url = question.scheduler_url or configured_scheduler()
@@ -208,7 +216,9 @@ def luigid(question: Question) -> Iterator[Finding]:
 
 
 Check = Callable[[Question], Iterator[Finding]]
-CHECKS: tuple[Check, ...] = (manifest, output, schema, runs, freshness, labels, luigid)
+CHECKS: tuple[Check, ...] = (
+    *(manifest, output, schema, runs, freshness, labels, corrections, luigid),
+)
 
 
 def why_unfinished(status: Mapping[str, Any], now: dt.datetime) -> str | None:

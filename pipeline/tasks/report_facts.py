@@ -42,6 +42,7 @@ from pipeline.storage.reports import ReportStore
 from pipeline.storage.snapshots import SnapshotStore
 from pipeline.tasks import config, standing
 from pipeline.tasks.config import JST
+from pipeline.tasks.corrected import waiting
 from pipeline.tasks.fetching import CALENDAR
 from pipeline.tasks.receipts import why_merge_due
 from pipeline.tasks.report_profile import profile_of
@@ -102,6 +103,10 @@ def facts_of(
         corrections=tuple(_summed(changed)),
         corrected=len(changed),
         surface=_surface(snapshots, inputs, dataset.metadata["output_end"]),
+        lacking={
+            chunk: len(found)
+            for chunk, found in waiting(root, snapshots.origin, list(chunk_ids)).items()
+        },
     )
 
 
