@@ -131,7 +131,8 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"merge     {plan.merge or 'stands'}"
         yield f"labels    {plan.labels or 'stand'}"
         yield ""
-    yield f"recheck   {plan.recheck}"
+    if plan.recheck:
+        yield f"recheck   {plan.recheck}"
     if plan.corrections:
         yield f"corrected {plan.corrections}"
     yield from (f"problem: {problem}" for problem in plan.problems)
