@@ -32,6 +32,7 @@ from __future__ import annotations
 import datetime as dt
 
 from pipeline.api.fields import BLANK, TRUTH, Field, Kind, fields
+from pipeline.market import closed_lists
 
 Fields = tuple[Field, ...]
 
@@ -49,34 +50,32 @@ def _late(names: str, kind: Kind = "number") -> Fields:
 
 
 CALENDAR: Fields = fields("Date", "date") + fields(
-    "HolDiv", "text", width=1, members=("0", "1", "2", "3"), refused=True
+    "HolDiv", "text", width=1, members=tuple(closed_lists.HOLIDAY.members), refused=True
 )
 
-#: The segments before and after the reorganisation of 2022-04-04, PRO market (0105) and ETF, REIT
-#: and others (0109).
-_MARKETS = ("0101", "0102", "0104", "0105", "0106", "0107", "0109", "0111", "0112", "0113")
-_SECTORS = (*(str(number) for number in range(1, 18)), "99")
-_INDUSTRIES = (
-    "0050 1050 2050 3050 3100 3150 3200 3250 3300 3350 3400 3450 3500 3550 3600 3650 3700 3750 "
-    "3800 4050 5050 5100 5150 5200 5250 6050 6100 7050 7100 7150 7200 8050 9050 9999"
-)
-_S33 = fields("S33", "text", width=4, members=tuple(_INDUSTRIES.split()))
+_S33 = fields("S33", "text", width=4, members=tuple(closed_lists.INDUSTRY.members))
 #: "-" is a value: listed, but in none of the size buckets.
-_SCALES = ("TOPIX Core30", "TOPIX Large70", "TOPIX Mid400", "TOPIX Small 1", "TOPIX Small 2", "-")
 _NO_SCALE = (("－", "-"), ("−", "-"))
 
 LISTED: Fields = (
     fields("Date", "date")
     + fields("Code CoName CoNameEn", "text")
-    + fields("S17", "text", width=1, members=_SECTORS)  # not padded
+    + fields("S17", "text", width=1, members=tuple(closed_lists.SECTOR17.members))  # not padded
     + fields("S17Nm", "text")
     + _S33
     + fields("S33Nm", "text")
-    + fields("ScaleCat", "text", missing=BLANK, members=_SCALES, aliases=_NO_SCALE)
-    + fields("Mkt", "text", width=4, members=_MARKETS)
+    + fields(
+        *("ScaleCat", "text"),
+        missing=BLANK,
+        members=tuple(closed_lists.SCALE.members),
+        aliases=_NO_SCALE,
+    )
+    + fields("Mkt", "text", width=4, members=tuple(closed_lists.MARKET.members))
     + fields("MktNm", "text")
     # An older page grants the margin class from Standard on only.
-    + fields("Mrgn", "text", required=False, width=1, members=("1", "2", "3"))
+    + fields(
+        "Mrgn", "text", required=False, width=1, members=tuple(closed_lists.MARGIN_CLASS.members)
+    )
     + fields("MrgnNm", "text", required=False)
     + fields("ProdCat", "text", required=False, width=3)  # since 2026-05-26
 )
@@ -168,7 +167,7 @@ DIVIDEND: Fields = (
     fields("PubDate", "date")
     + fields("PubTime", "text", clock="HH:MM")
     + fields("Code RefNo", "text")
-    + fields("StatCode", "text", width=1, members=("1", "2", "3"))
+    + fields("StatCode", "text", width=1, members=tuple(closed_lists.NOTICE.members))
     + fields("BoardDate", "date")
     + fields("IFCode FRCode", "text", width=1)
     + fields("IFTerm", "text")
@@ -272,7 +271,7 @@ INDEX_OPTION: Fields = (
     + _numbers("Strike")
     + _late("VoOA")
     + fields("EmMrgnTrgDiv", "text", width=3)
-    + fields("PCDiv", "text", width=1, members=("1", "2"))
+    + fields("PCDiv", "text", width=1, members=tuple(closed_lists.CALL.members))
     + _late("LTD SQD", "date")
     + _late("Settle Theo BaseVol UnderPx IV IR")
 )

@@ -18,7 +18,7 @@ from pipeline.api.fields import Field
 from pipeline.api.plans import FILES_PLAN, PLAN_BUDGET, SUMMARY_BUDGET, Plan, covers
 from pipeline.errors import UsageError
 from pipeline.market.asof import Publication
-from pipeline.market.codes import MARKET_TIERS
+from pipeline.market.closed_lists import MARKET_TIERS
 
 #: session: one request per trading day. day: one per calendar day, because records may be
 #: stamped on closed days. range: one request with ``from`` and ``to``.

@@ -1,34 +1,46 @@
-"""``g5 cache``: what is in the source cache, and how to make it smaller."""
+"""``g5 cache``: what is in the source cache, what was corrected, and how to make it smaller."""
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
 import sys
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.cli import options
-from pipeline.cli.text import size, table
+from pipeline.cli.text import plural, size, table
 from pipeline.errors import MissingData
 from pipeline.storage import housekeeping
+from pipeline.storage.corrections import Found
 from pipeline.storage.place import on_host, place_of, relative
-from pipeline.tasks import config, planning
+from pipeline.tasks import config, corrected, planning, rechecking
 
 _OLD_DAYS = 90
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``cache list``, ``cache show`` and ``cache prune`` to the commands of g5."""
-    cache = subparsers.add_parser("cache", help="list, show or prune the source cache")
+    """Add ``cache list``, ``show``, ``corrections`` and ``prune`` to the commands of g5."""
+    cache = subparsers.add_parser(
+        "cache", help="list, show or prune the source cache; what was corrected in it"
+    )
     actions = cache.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="snapshots with sizes and ages")
     listing.set_defaults(run=run_list)
     show = actions.add_parser("show", help="one snapshot and its parts")
     show.add_argument("key", help="as in g5 cache list")
     show.set_defaults(run=run_show)
+    fixed = actions.add_parser(
+        "corrections", help="what the vendor changed in closed months, and the chunks it touches"
+    )
+    fixed.add_argument(
+        "--accept", action="store_true",
+        help="leave existing rows as they are and name these corrections no more",
+    )  # fmt: skip
+    fixed.set_defaults(run=run_corrections)
     prune = actions.add_parser("prune", help="remove old snapshots, and what only they needed")
     prune.add_argument(
         "--older-than-days",
@@ -38,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     prune.add_argument("--dry-run", action="store_true", help="only say what would go")
     prune.set_defaults(run=run_prune)
-    for action in (listing, show, prune):
+    for action in (listing, show, fixed, prune):
         action.add_argument(
             "--output", type=place_of, help="output root (default: data_output_dir)"
         )
@@ -81,6 +93,39 @@ def run_show(args: argparse.Namespace) -> int:
     rows = [["PERIOD", "DAYS", "ROWS", "SIZE", "ROUTE", "FIRST SEEN", "AGE", "FILE"]]
     rows += [_part(part) for part in document["parts"]]
     print("\n".join(table(rows, right={1, 2, 3, 6})))
+    return 0
+
+
+def run_corrections(args: argparse.Namespace) -> int:
+    """Print the corrections of closed months and the chunks whose rows lack them; returns 0.
+
+    Raises:
+        MissingData: there is no cache.
+        AlreadyRunning: with ``--accept``, a run is writing to this output root.
+        StorageError: the ledger or a document of a chunk cannot be read.
+    """
+    root = _cache(args).parent
+    settings = replace(config.settings(), data_output_dir=root)
+    if args.accept:
+        planning.hold_output(root)
+        number = corrected.accept(root, settings.origin)
+        print(f"{plural(number, 'correction')} accepted: existing rows stay as they are")
+        return 0
+    known, touched = (
+        corrected.found(root, settings.origin),
+        corrected.waiting(root, settings.origin),
+    )
+    chunks: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for chunk_id, some in touched.items():
+        for correction in some:
+            chunks[correction.key].append(chunk_id)
+    rows = [["SEEN", "SOURCE", "DAY", "ROWS", "ADDED", "REMOVED", "CHANGED", "FIRST", "NOT IN"]]
+    rows += [_correction(correction, chunks[correction.key]) for correction in known]
+    if known:
+        print("\n".join(table(rows, right={3, 4, 5, 6})))
+        print()
+    print(corrected.summary(settings, touched) or "no correction waits to be taken in")
+    print(rechecking.outlook(settings))
     return 0
 
 
@@ -146,6 +191,19 @@ def _snapshot(document: Mapping[str, Any]) -> list[str]:
         f"{document['rows']:,}",
         size(sum(part["bytes"] for part in document["parts"])),
         _age(document["checked_at"]),
+    ]
+
+
+def _correction(correction: Found, chunks: Sequence[str]) -> list[str]:
+    numbers = (correction.rows, correction.added, correction.removed, correction.changed)
+    untouched = "accepted" if correction.accepted else "-"
+    return [
+        correction.arrived[:16],
+        correction.source,
+        correction.date,
+        *(f"{number:,}" for number in numbers),
+        correction.example or "-",
+        ", ".join(chunks) or untouched,
     ]
 
 

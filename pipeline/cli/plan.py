@@ -99,6 +99,8 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "disk_bytes": plan.disk_bytes,
         "disk_free": plan.disk_free,
         "basis": plan.basis,
+        "recheck": plan.recheck,
+        "corrections": plan.corrections,
         "problems": list(plan.problems),
         "exit_code": plan.exit_code,
     }
@@ -132,6 +134,10 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"merge     {plan.merge or 'stands'}"
         yield f"labels    {plan.labels or 'stand'}"
         yield ""
+    if plan.recheck:
+        yield f"recheck   {plan.recheck}"
+    if plan.corrections:
+        yield f"corrected {plan.corrections}"
     yield from (f"problem: {problem}" for problem in plan.problems)
     yield _closing(plan)
 

@@ -12,7 +12,7 @@ from pipeline.market.periods import require_order
 from pipeline.storage import rebuilds
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.place import place_of
-from pipeline.tasks import planning, rebuild
+from pipeline.tasks import corrected, planning, rebuild
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,6 +27,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--start", type=options.day, help="all that touch the days from here")
     parser.add_argument("--end", type=options.day, help="to here, YYYY-MM-DD, both included")
     parser.add_argument("--latest-only", action="store_true", help="the newest chunk")
+    parser.add_argument(
+        "--corrected", action="store_true",
+        help="those whose rows lack a correction found in a closed month: g5 cache corrections",
+    )  # fmt: skip
     parser.add_argument(
         "--cancel", action="store_true",
         help="take back requests that no build has answered (without chunks: all of them)",
@@ -46,7 +50,13 @@ def run(args: argparse.Namespace) -> int:
         StorageError: the file system refused.
     """
     _require_one_way(args)
-    store = ChunkStore(options.settings_of(args).data_output_dir)
+    settings = options.settings_of(args)
+    store = ChunkStore(settings.data_output_dir)
+    if args.corrected:
+        args.chunks = list(corrected.waiting(settings.data_output_dir, settings.origin))
+        if not args.chunks:
+            print("no correction waits to be taken in: g5 cache corrections shows what is known")
+            return 0
     days = (args.start, args.end) if args.start else None
     chunk_ids = rebuild.chosen(store, args.chunks, days=days, latest_only=args.latest_only)
     # A request under a build's feet would make its task end without being complete.
@@ -63,15 +73,12 @@ def _require_one_way(args: argparse.Namespace) -> None:
         raise UsageError("one of --start and --end is missing", "give both")
     if args.start:
         require_order(args.start, args.end)
-    ways = [bool(args.chunks), args.start is not None, args.latest_only]
+    ways = [bool(args.chunks), args.start is not None, args.latest_only, args.corrected]
+    each = "give chunk ids, or --start and --end, or --latest-only, or --corrected"
     if sum(ways) > 1:
-        raise UsageError(
-            "chunks are named in two ways", "give chunk ids, or --start and --end, or --latest-only"
-        )
+        raise UsageError("chunks are named in two ways", each)
     if not any(ways) and not args.cancel:
-        raise UsageError(
-            "no chunk is named", "give chunk ids, or --start and --end, or --latest-only"
-        )
+        raise UsageError("no chunk is named", each)
 
 
 def _request(store: ChunkStore, chunk_ids: Sequence[str], reason: str) -> None:

@@ -70,6 +70,7 @@ def to_json(found: Standing) -> dict[str, Any]:
         "gate": found.gate,
         "merge": found.merge,
         "labels": found.labels,
+        "corrected": list(found.corrected),
         "dataset": None
         if dataset is None
         else {
@@ -109,6 +110,8 @@ def lines(found: Standing, now: dt.datetime) -> Iterator[str]:
     yield f"dataset  {_dataset(found, now)}"
     yield f"labels   {'due: ' + found.labels if found.labels else 'for these very builds'}"
     yield f"run      {_run(found, now)}"
+    if found.corrected:
+        yield f"corrected {', '.join(found.corrected)}: rows lack corrections, g5 cache corrections"
     due = sum(chunk.reason is not None for chunk in found.chunks)
     total = plural(len(found.chunks), "chunk")
     if not found.exit_code:

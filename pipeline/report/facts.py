@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.report.profile import VERSION, Profile, from_json, to_json
@@ -169,6 +169,7 @@ class Facts:
         corrections: newest first.
         corrected: days of sources, in all, that were given again with another content.
         quarantine: of the sources of the newest chunk.
+        lacking: chunks whose rows lack corrections of closed months, and of how many days.
     """
 
     generated_at: str
@@ -187,6 +188,7 @@ class Facts:
     corrected: int
     surface: Surface | None
     quarantine: tuple[QuarantineFacts, ...] = ()
+    lacking: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def profiles(self) -> list[Profile]:

@@ -189,7 +189,8 @@ def corrections(facts: Facts) -> Markup:
     )
     if not facts.corrections:
         nothing = Text("None is known of.", "確認されていません。")
-        return section("corrections", title, paragraph(explained), paragraph(nothing))
+        lacking = _lacking(facts)
+        return section("corrections", title, paragraph(explained), *lacking, paragraph(nothing))
     heads = [
         Text("Seen", "確認日"),
         Text("Source", "ソース"),
@@ -207,10 +208,23 @@ def corrections(facts: Facts) -> Markup:
         "corrections",
         title,
         paragraph(explained),
+        *_lacking(facts),
         table(
             Text("Corrections, newest first", "訂正（新しい順）"), heads, rows, numbers={2, 5, 6}
         ),
     )
+
+
+def _lacking(facts: Facts) -> list[Markup]:
+    """The chunks whose rows lack corrections of closed months."""
+    text = Text(
+        "{chunk}: the rows lack corrections of {days} days of closed months. "
+        "g5 cache corrections names them, g5 rebuild --corrected takes them in.",
+        "{chunk}：締まった月の訂正 {days} 日分が行に反映されていません。"
+        "g5 cache corrections で一覧し、g5 rebuild --corrected で反映します。",
+    )
+    found = [text.fill(chunk=chunk, days=days) for chunk, days in facts.lacking.items()]
+    return [listing(found)] if found else []
 
 
 def _chunk(facts: Facts, chunk: ChunkFacts) -> list[Cell | Markup]:

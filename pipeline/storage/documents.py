@@ -43,6 +43,7 @@ Kind = Literal[
     "progress",
     "announcement",
     "account",
+    "rechecks",
 ]
 
 _SHOWN = 5  # violations named in one message
@@ -66,6 +67,7 @@ _REMEDY: dict[str, str] = {
     "progress": "delete it; the running task writes it again",
     "announcement": "delete it; the next run on a central scheduler writes it again",
     "account": "delete it; the next run finds the plan out again",
+    "rechecks": "delete it; the next run that fetches lists the files again",
 }
 
 

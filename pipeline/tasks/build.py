@@ -8,7 +8,8 @@ import logging
 import luigi
 
 from pipeline.market.periods import ChunkRange
-from pipeline.tasks import planning, runtime
+from pipeline.tasks import config, planning, runtime
+from pipeline.tasks.corrected import request_rebuilds
 from pipeline.tasks.parameters import Count, Day, Switch
 from pipeline.tasks.rebuild import request_once
 from pipeline.tasks.report import BuildReport
@@ -46,6 +47,8 @@ class BuildAll(luigi.WrapperTask):
             chunks = self._chunks()
             if self.force or not self.resume:
                 request_once([chunk.chunk_id for chunk in chunks])
+            else:
+                request_rebuilds(config.settings(), [chunk.chunk_id for chunk in chunks])
             return BuildReport(
                 start=chunks[0].first,
                 end=chunks[-1].last,

@@ -46,6 +46,8 @@ DeclaredOrigin: TypeAlias = Literal["auto", "api", "simulator"]
 ORIGINS: tuple[DeclaredOrigin, ...] = get_args(DeclaredOrigin)
 #: Where the plan comes from: the user, the account itself, or nowhere yet.
 PlanFrom: TypeAlias = Literal["setting", "account", "assumption"]
+Taking: TypeAlias = Literal["new_rows", "rebuild"]  # of corrections
+TAKINGS: tuple[Taking, ...] = get_args(Taking)
 SECTION = "g5"
 MOST_THREADS = 200  # that fetch
 INDISPENSABLE = ("trading_calendar", "listed", "daily_bars")
@@ -114,6 +116,13 @@ class g5(luigi.Config):  # noqa: N801  (the name is the section)
     source_cache_tag = luigi.Parameter(default="none", description="letters, digits and dots")
     source_cache_ttl_override_days = luigi.Parameter(default="none", description="days or none")
     index_option_cache_ttl_days = luigi.Parameter(default="14")
+    recheck_requests_per_day = luigi.Parameter(
+        default="plan", description="for closed months; plan: a few, by the plan; 0: none"
+    )
+    corrections = luigi.Parameter(
+        default="new_rows",
+        description="of closed months: new_rows takes them into new rows only; rebuild: into all",
+    )
     index_option_parallel_concurrency = luigi.Parameter(default="8", description="threads")
     unavailable_sources = luigi.Parameter(
         default="none",
@@ -131,7 +140,8 @@ class g5(luigi.Config):  # noqa: N801  (the name is the section)
 class Settings:
     """Checked settings; attribute names are the option names.
 
-    ``requests_per_minute`` is None for the limits of the plan, 0 for none.
+    ``requests_per_minute`` is None for the limits of the plan, 0 for none;
+    ``recheck_requests_per_day`` is None for the default of the plan.
     ``unavailable_sources`` is an outage the operator declares, on top of what the plan lacks.
     ``plan`` is the largest as long as none is set and none was found out (``plan_from``): what
     looks and does not ask needs none, and a folder of files has what it has.
@@ -149,6 +159,8 @@ class Settings:
     source_cache_tag: str | None
     source_cache_ttl_override_days: int | None
     index_option_cache_ttl_days: int
+    recheck_requests_per_day: int | None
+    corrections: Taking
     index_option_parallel_concurrency: int
     unavailable_sources: frozenset[str]
     compute_threads: int
@@ -305,6 +317,12 @@ def settings() -> Settings:
         index_option_cache_ttl_days=_whole(
             "index_option_cache_ttl_days", raw.index_option_cache_ttl_days, 0, 36500
         ),
+        recheck_requests_per_day=(
+            None
+            if raw.recheck_requests_per_day == "plan"
+            else _whole("recheck_requests_per_day", raw.recheck_requests_per_day, 0, 100_000)
+        ),
+        corrections=cast(Taking, _choice("corrections", raw.corrections, TAKINGS)),
         index_option_parallel_concurrency=_whole(
             "index_option_parallel_concurrency",
             raw.index_option_parallel_concurrency,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import Dataset, DatasetStore
 from pipeline.tasks import account, config, planning
 from pipeline.tasks.config import Settings
+from pipeline.tasks.corrected import waiting
 from pipeline.tasks.fetching import fetch_calendar, load_calendar
 from pipeline.tasks.runner import ALREADY_RUNNING, Runner
 
@@ -110,20 +111,42 @@ def run(settings: Settings, runner: Runner, months: int, wait_s: float) -> Outco
     newest = Period.parse(ids[-1]) if ids else None
     status = store.status(ids[-1]) if ids else None
     before = datasets.latest()
-    for step in steps(due(calendar, published, newest, status, months)):
+    for step in steps(due(calendar, published, newest, status, months), _corrected(settings)):
         code = _run(runner, step, wait_s)
         if code:
             return Outcome(code, step.name, published, before, datasets.latest())
     return Outcome(0, None, published, before, datasets.latest())
 
 
-def steps(chunks: list[Due]) -> Iterator[Step]:
-    """The steps of a daily update, in order."""
+def steps(chunks: Iterable[Due], corrected: Iterable[Due] = ()) -> Iterator[Step]:
+    """The steps of a daily update, in order.
+
+    Args:
+        corrected: chunks to be built anew for what was corrected; not looked at before the steps
+            in front of them have ended.
+    """
     for chunk in chunks:
-        days = ("--start", str(chunk.start), "--end", str(chunk.end))
-        length = ("--chunk-months", str(chunk.chunk_months))
-        yield Step(f"incremental run to {chunk.end}", ("BuildAll", *days, *length))
+        yield Step(f"incremental run to {chunk.end}", _run_of(chunk))
+    for chunk in corrected:
+        yield Step(f"rebuild of corrected rows to {chunk.end}", _run_of(chunk))
     yield Step("merge, labels and report", ("BuildReport",))
+
+
+def _run_of(chunk: Due) -> tuple[str, ...]:
+    days = ("--start", str(chunk.start), "--end", str(chunk.end))
+    return "BuildAll", *days, "--chunk-months", str(chunk.chunk_months)
+
+
+def _corrected(settings: Settings) -> Iterator[Due]:
+    """The chunks whose rows lack a correction, where these are to be built anew."""
+    if settings.corrections != "rebuild":
+        return
+    store = ChunkStore(settings.data_output_dir)
+    for chunk_id in waiting(settings.data_output_dir, settings.origin):
+        status = store.read_status(chunk_id)
+        first, last = (dt.date.fromisoformat(status[f"covered_{side}"]) for side in ("from", "to"))
+        period = Period.parse(chunk_id)
+        yield Due(first, last, period.last_month - period.first_month + 1)
 
 
 def due(

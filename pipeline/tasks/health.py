@@ -28,7 +28,7 @@ from pipeline.storage.gate import Checks, Gate, Verdict, compared
 from pipeline.storage.pidfile import lives, pid_files
 from pipeline.storage.place import on_host
 from pipeline.storage.snapshots import SnapshotStore
-from pipeline.tasks import config, label_state, planning, running
+from pipeline.tasks import config, corrected, label_state, planning, running
 from pipeline.tasks.config import Settings
 from pipeline.tasks.fetching import CALENDAR, CALENDAR_SLACK
 from pipeline.tasks.runner import configured_scheduler
@@ -214,6 +214,19 @@ def labels(question: Question) -> Iterator[Finding]:
         yield Finding("labels", latest.path.name, f"{due}; run g5 run merge")
 
 
+def corrections(question: Question) -> Iterator[Finding]:
+    """What the vendor corrected in closed months is in the rows, where rows are to take it in.
+
+    With ``corrections = new_rows`` existing rows keep their values on purpose: nothing is wrong.
+    """
+    settings = question.settings
+    if settings.corrections != "rebuild":
+        return
+    touched = corrected.waiting(settings.data_output_dir, settings.origin)
+    if line := corrected.summary(settings, touched):
+        yield Finding("corrections", str(next(iter(touched))), line)
+
+
 def luigid(question: Question) -> Iterator[Finding]:
     """The central scheduler answers, if there is to be one."""
     url = question.scheduler_url or configured_scheduler()
@@ -231,7 +244,9 @@ def luigid(question: Question) -> Iterator[Finding]:
 
 
 Check = Callable[[Question], Iterator[Finding]]
-CHECKS: tuple[Check, ...] = (manifest, output, schema, runs, freshness, quarantine, labels, luigid)
+CHECKS: tuple[Check, ...] = (
+    *(manifest, output, schema, runs, freshness, quarantine, labels, corrections, luigid),
+)
 
 
 def why_unfinished(status: Mapping[str, Any], now: dt.datetime) -> str | None:

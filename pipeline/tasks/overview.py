@@ -27,7 +27,16 @@ from pipeline.market.periods import ChunkRange
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.place import on_host
-from pipeline.tasks import account, label_state, planning, running, sourcing, standing
+from pipeline.tasks import (
+    account,
+    corrected,
+    label_state,
+    planning,
+    rechecking,
+    running,
+    sourcing,
+    standing,
+)
 from pipeline.tasks.config import Settings
 from pipeline.tasks.estimates import Built, Yardstick, yardstick
 from pipeline.tasks.fetching import fetch_calendar, limits_of, load_calendar, open_session
@@ -77,6 +86,8 @@ class Plan:
         disk_free: on the file system of the output root.
         basis: where the sizes come from, in words.
         problems: what will stop the run, one line each.
+        recheck: within how many updates a correction of a closed month is found, in words.
+        corrections: what was found and is not in rows yet, in words; "" when nothing is.
     """
 
     settings: Settings
@@ -94,6 +105,8 @@ class Plan:
     disk_free: int
     basis: str
     problems: tuple[str, ...]
+    recheck: str = ""
+    corrections: str = ""
 
     @property
     def due(self) -> tuple[ChunkPlan, ...]:
@@ -175,6 +188,10 @@ def plan_of(
         disk_free=disk_free,
         basis=scale.basis,
         problems=tuple(_problems(settings, chunks, sources, disk_bytes, disk_free)),
+        recheck=str(rechecking.outlook(settings)),
+        corrections=corrected.summary(
+            settings, corrected.waiting(settings.data_output_dir, settings.origin)
+        ),
     )
 
 

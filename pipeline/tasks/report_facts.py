@@ -44,6 +44,7 @@ from pipeline.storage.reports import ReportStore
 from pipeline.storage.snapshots import SnapshotStore, quarantine_of
 from pipeline.tasks import config, standing
 from pipeline.tasks.config import JST
+from pipeline.tasks.corrected import waiting
 from pipeline.tasks.fetching import CALENDAR
 from pipeline.tasks.receipts import why_merge_due
 from pipeline.tasks.report_profile import profile_of
@@ -106,6 +107,10 @@ def facts_of(
         corrected=len(changed),
         surface=_surface(snapshots, inputs, dataset.metadata["output_end"]),
         quarantine=tuple(_quarantine(snapshots, inputs)),
+        lacking={
+            chunk: len(found)
+            for chunk, found in waiting(root, snapshots.origin, list(chunk_ids)).items()
+        },
     )
 
 

@@ -14,6 +14,7 @@ from pipeline.tasks.fetching import fetch_snapshot
 from pipeline.tasks.messages import Orders, listening
 from pipeline.tasks.plan import SnapshotRange
 from pipeline.tasks.progress import Reporter
+from pipeline.tasks.rechecking import recheck_closed
 
 
 class FetchSource(luigi.Task):
@@ -54,6 +55,7 @@ class FetchSource(luigi.Task):
         wanted = SnapshotRange.parse(self.snapshot)
         messages = getattr(self, "scheduler_messages", None)  # a worker sets it for the run
         with listening(messages, orders.obey), account.explained(settings, self.source):
+            recheck_closed(settings, lambda: orders.check(0, 1))
             fetch_snapshot(settings, self.source, wanted, self.fresh_after, progress, lanes)
 
 

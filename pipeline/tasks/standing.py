@@ -20,7 +20,7 @@ from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.datasets import Dataset, DatasetStore
 from pipeline.storage.place import at_once
 from pipeline.storage.statuses import builds_of, covered_range
-from pipeline.tasks import label_state, planning, running
+from pipeline.tasks import corrected, label_state, planning, running
 from pipeline.tasks.receipts import Builds, why_gate_due, why_merge_due
 
 NOTHING_TO_DO, WORK_TO_DO = 0, 3  # exit codes
@@ -77,6 +77,7 @@ class Standing:
         dataset: the one that is published; None without one.
         run: the latest; None when no build is known.
         pid: of the process that is writing now; None when nobody is.
+        corrected: chunks whose rows lack a correction found in a closed month.
     """
 
     root: Path
@@ -87,6 +88,7 @@ class Standing:
     dataset: Dataset | None
     run: Run | None
     pid: int | None
+    corrected: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -119,6 +121,7 @@ def standing_of(root: Path) -> Standing:
         dataset=_dataset(root),
         run=latest_run(statuses.values()),
         pid=running.holder(root),
+        corrected=tuple(corrected.waiting(root, main_origin(statuses.values()))),
     )
 
 

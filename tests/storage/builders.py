@@ -325,6 +325,25 @@ def documents() -> dict[str, dict[str, Any]]:
                 }
             ],
         },
+        "rechecks": {
+            **{"origin": "simulator", "day": "2024-06-03", "spent": 3, "done": False},
+            **{"questions": 7, "requests": 9},
+            "sources": {
+                "daily_bars": {
+                    **{"listed_at": CHECKED, "refused_at": None},
+                    "files": {"2020-01": {"size": 4711, "modified": None}},
+                    "failed": {"2020-01-06": CHECKED},
+                }
+            },
+            "found": [
+                {
+                    **{"source": "daily_bars", "date": "2020-01-06", "replaced": CHECKED},
+                    **{"arrived": CHECKED, "rows_before": 2, "rows": 2, "added": 0},
+                    **{"removed": 0, "changed": 1, "fields": {"C": 1}},
+                    **{"example": "13010 C", "accepted": False},
+                }
+            ],
+        },
         "metadata": {
             "chunk_id": "2020Q1",
             "build_id": BUILD,

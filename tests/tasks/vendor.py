@@ -198,6 +198,8 @@ def settings_at(root: Path, **changes: Any) -> Settings:
         "source_cache_tag": None,
         "source_cache_ttl_override_days": None,
         "index_option_cache_ttl_days": 14,
+        "recheck_requests_per_day": None,
+        "corrections": "new_rows",
         "index_option_parallel_concurrency": 4,
         "unavailable_sources": frozenset(),
         "compute_threads": 1,
