@@ -132,7 +132,8 @@ def test_commands_name_take_in_and_accept(
 ) -> None:
     monkeypatch.setattr(planning, "hold_output", lambda _root: None)  # held by this whole process
     note(root, FOUND)
-    question = Question(config.settings())
+    assert list(health.corrections(Question(config.settings()))) == []  # existing rows stay
+    question = Question(replace(config.settings(), corrections="rebuild"))
     (finding,) = health.corrections(question)
     assert "1 corrected days are not in the rows of 2020M01, 2020M02" in str(finding)
     assert cli.main(["cache", "corrections"]) == 0
