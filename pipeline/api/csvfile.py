@@ -163,7 +163,7 @@ def _readable(path: Path, endpoint: Endpoint, query: Mapping[str, str]) -> Itera
     """What cannot be read at all, in the words of the API layer."""
     try:
         yield
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:  # neither UTF-8 nor CP932
         said = " ".join(str(error).split())[:160]
         what = f"{path}: expected CSV in a whole gzip file, got: {said}"
         raise bad(endpoint, query, what) from error

@@ -216,3 +216,10 @@ def test_line_breaks_within_texts_may_lie_anywhere(tmp_path: Path) -> None:
     assert {row["SSName"] for row in found} == {"a\n" * 60}
     assert {row["Notes"] for row in found} == {"b,\n" * 60}
     assert {row["ShrtPosShares"] for row in found} == {12.5}
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Neither UTF-8 nor CP932: an error of the API layer, after which another way is tried."""
+    content = b"Code,Date,O,H,L,C\n00\x81\x20,2024-01-04,1,1,1,1\n"
+    with pytest.raises(BadResponse, match="expected CSV in a whole gzip file, got"):
+        read(tmp_path, endpoint_of("indices"), content)
