@@ -239,11 +239,13 @@ def keys_digest(keys: pa.Table) -> str:
     digest = hashlib.sha256()
     dates = keys["Date"].combine_chunks().cast(pa.date32()).view(pa.int32()).fill_null(-1)
     digest.update(dates.to_numpy(zero_copy_only=False).tobytes())
-    codes = keys["Code"].cast(pa.string()).fill_null("")
-    lengths = pc.binary_length(codes).combine_chunks()
-    digest.update(lengths.to_numpy(zero_copy_only=False).tobytes())
-    text = pc.binary_join(pa.array([codes.to_pylist()], pa.list_(pa.string())), "")
-    digest.update(text[0].as_py().encode())
+    codes = keys["Code"].cast(pa.string()).fill_null("").combine_chunks()
+    digest.update(pc.binary_length(codes).to_numpy(zero_copy_only=False).tobytes())
+    # The bytes of the texts as they lie behind each other: a Python text for each row would take
+    # longer than reading the file.
+    _, ends, texts = codes.buffers()
+    ends = np.frombuffer(ends, np.int32)[codes.offset : codes.offset + len(codes) + 1]
+    digest.update(texts.slice(int(ends[0]), int(ends[-1] - ends[0])))
     return digest.hexdigest()
 
 
