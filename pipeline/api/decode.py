@@ -31,7 +31,7 @@ from pipeline.api.rows import record_of
 from pipeline.api.session import envelope
 from pipeline.api.spelling import UNREADABLE, date_of, number_of, object_of, text_of
 from pipeline.errors import BadResponse
-from pipeline.market.codes import is_ordinary_share
+from pipeline.market.codes import must_be_placed
 
 _log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Decoder:
         candidates = None
         for name, inside in self._endpoint.placed_by:
             if candidates is None:
-                candidates = _ordinary(table["Code"])
+                candidates = _to_be_placed(table["Code"])
             without = pc.and_(candidates, pc.is_null(table[name]))
             if pc.any(without).as_py():
                 field = self._plain[name]
@@ -327,9 +327,9 @@ def _distinctly(field: Field, texts: _Array) -> _Array | None:
     return pa.array(meant, pa.string()).take(pc.index_in(texts, value_set=distinct))
 
 
-def _ordinary(codes: _Array) -> _Array:
+def _to_be_placed(codes: _Array) -> _Array:
     distinct = pc.unique(codes)
-    kept = [code for code in distinct.to_pylist() if is_ordinary_share(code)]
+    kept = [code for code in distinct.to_pylist() if must_be_placed(code)]
     return pc.is_in(codes, value_set=pa.array(kept, pa.string()))
 
 

@@ -8,6 +8,11 @@ from pipeline.errors import PipelineError
 
 _CODE = re.compile(r"[0-9A-Z]{5}")
 
+#: Investment certificates of the Bank of Japan and the Shinkin Central Bank. Since April 2022 they
+#: are in no market segment, and returned as Standard all the same. Guess: their industry, or one
+#: day their market, may be missing; the exchange's own list has a dash in both.
+_CERTIFICATES = frozenset({"83010", "84210"})
+
 
 class BadCode(PipelineError):
     """A security code does not have the form of one."""
@@ -36,3 +41,11 @@ def has_form(code: str) -> bool:
 def is_ordinary_share(code: str) -> bool:
     """True for ordinary shares: the fifth character is 0 (preferred shares have another)."""
     return len(code) == 5 and code[4] == "0"
+
+
+def must_be_placed(code: str) -> bool:
+    """True for ordinary shares that must have a market and, in a market tier, an industry.
+
+    An investment certificate without one is outside the universe, and no fault of the listing.
+    """
+    return is_ordinary_share(code) and code not in _CERTIFICATES

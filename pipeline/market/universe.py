@@ -18,7 +18,7 @@ from pipeline.market.closed_lists import (
     BoolArray,
     UnknownMember,
 )
-from pipeline.market.codes import has_form, is_ordinary_share
+from pipeline.market.codes import has_form, is_ordinary_share, must_be_placed
 from pipeline.market.sessions import DateArray
 from pipeline.market.texts import encoded
 
@@ -43,9 +43,10 @@ def members(listed: pa.Table) -> BoolArray:
         day = listed["Date"][int(rows[0])].as_py() if "Date" in listed.column_names else "a record"
         raise UnknownMember("listed", "Code", value or "", str(day), rows.size)
     ordinary = np.array([is_ordinary_share(code) for code in codes], dtype=bool)[index]
-    MARKET.refuse_unknown(listed, ordinary)
+    to_be_placed = np.array([must_be_placed(code) for code in codes], dtype=bool)[index]
+    MARKET.refuse_unknown(listed, to_be_placed)
     in_tier = ordinary & ~np.isnan(MARKET.decode(listed["Mkt"]))
-    INDUSTRY.refuse_unknown(listed, in_tier)
+    INDUSTRY.refuse_unknown(listed, in_tier & to_be_placed)
     found: BoolArray = in_tier & ~np.isnan(INDUSTRY.decode(listed["S33"]))
     return found
 

@@ -102,6 +102,8 @@ def test_an_unknown_market_is_refused(tmp_path: Path) -> None:
         ({"Mkt": "0109", "S33": "1234"}, None),
         ({"Mkt": "0105", "S33": ""}, None),
         ({"Mkt": "0106"}, None),
+        ({"Code": "83010", "Mkt": "0112", "S33": "-"}, None),
+        ({"Code": "84210", "Mkt": "-"}, None),
     ],
 )
 def test_what_places_a_stock_is_never_defaulted(changed: dict[str, Any], field: str | None) -> None:

@@ -87,6 +87,18 @@ def test_what_does_not_decide_is_not_refused() -> None:
     assert members_by_session(table, SESSIONS)[DAY] == 1
 
 
+def test_an_investment_certificate_may_lack_market_and_industry() -> None:
+    """It is in no segment, and outside the universe unless the listing gives it an industry."""
+    table = listed(
+        (DAY, "13010", "0111", "0050"),
+        (DAY, "83010", "0112", None),
+        (DAY, "84210", None, "7050"),
+    )
+    assert members_by_session(table, SESSIONS)[DAY] == 1
+    whole = listed((DAY, "84210", "0112", "7050"))
+    assert members_by_session(whole, SESSIONS)[DAY] == 1
+
+
 def test_the_keys_are_those_of_a_chunk() -> None:
     """Sorted by Date and Code, each once."""
     other = dt.date(2024, 3, 4)
