@@ -30,6 +30,7 @@ from pipeline.api.session import ApiSession
 from pipeline.errors import MissingData, SnapshotError
 from pipeline.market.asof import Publication, published_at
 from pipeline.market.sessions import DateArray, TradingCalendar
+from pipeline.quarantine import notes_of, to_json
 from pipeline.storage import policy
 from pipeline.storage.ledger import SendLedger
 from pipeline.storage.parts import Part, Selection, select
@@ -184,7 +185,8 @@ def keep_calendar(settings: Settings, table: pa.Table) -> None:
     now = config.stamp()
     first, last = (pc.min_max(table["Date"])[edge].as_py() for edge in ("min", "max"))
     store = SnapshotStore(settings.data_output_dir, settings.origin)
-    part = store.add(CALENDAR, WHOLE, [], table, fetched_at=now)
+    notes = to_json(notes_of(table))
+    part = store.add(CALENDAR, WHOLE, [], table, fetched_at=now, quarantine=notes)
     store.commit(
         CALENDAR,
         snapshot_key(CALENDAR, first, last, None, None),

@@ -178,7 +178,7 @@ class Receiver:
         dates = [date for batch in batches for date in batch.dates]
         try:
             table = _in_order(batches, self._endpoint)
-            require_readable(table, self._endpoint)
+            self._require_readable(month, dates, table)
         except SnapshotError:
             self._spool.drop(dates)  # or the next run would only find them again
             raise
@@ -189,6 +189,26 @@ class Receiver:
         for period, days in self._periods(month, changed):
             self._write(period, days, counts, came, table)
         self._spool.drop(dates)
+
+    def _require_readable(self, month: str, dates: Sequence[str], table: pa.Table) -> None:
+        """The share of unreadable values is that of the month: with the days the cache has of it.
+
+        Raises:
+            SnapshotError: it is too large.
+        """
+        if not notes_of(table):
+            return
+        others: dict[str, list[str]] = defaultdict(list)
+        parts: dict[str, Part] = {}
+        for date, (part, _) in sorted(self._known.items()):
+            if date[:7] == month and date not in dates:
+                parts[part.file] = part
+                others[part.file].append(date)
+        earlier = [
+            _read_noted(self._store, self._endpoint, parts[file], days)
+            for file, days in others.items()
+        ]
+        require_readable(concatenated([table, *earlier]), self._endpoint)
 
     def _believed(self, counts: Mapping[str, int]) -> set[str]:
         self._counts.update(counts)
@@ -265,15 +285,7 @@ def compact(store: SnapshotStore, endpoint: Endpoint, rules: Rules, parts: Seque
         batches = [
             _Batch(
                 tuple(day.date for day in days),
-                noted(
-                    store.read_days(
-                        endpoint.source,
-                        by_file[file],
-                        [day.date for day in days],
-                        endpoint.date_field,
-                    ),
-                    of_days(from_json(by_file[file].quarantine), [day.date for day in days]),
-                ),
+                _read_noted(store, endpoint, by_file[file], [day.date for day in days]),
                 by_file[file].fetched_at,
                 by_file[file].route,
             )
@@ -289,6 +301,14 @@ def compact(store: SnapshotStore, endpoint: Endpoint, rules: Rules, parts: Seque
             route="+".join(sorted({r for batch in batches for r in batch.route.split("+")})),
             quarantine=to_json(notes_of(table)),
         )
+
+
+def _read_noted(
+    store: SnapshotStore, endpoint: Endpoint, part: Part, dates: Sequence[str]
+) -> pa.Table:
+    """The rows of some days of a part, with what is noted of them."""
+    rows = store.read_days(endpoint.source, part, dates, endpoint.date_field)
+    return noted(rows, of_days(from_json(part.quarantine), dates))
 
 
 def thin_days(counts: Mapping[str, int], judged: Iterable[str]) -> dict[str, tuple[int, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,46 @@ def test_more_than_one_per_cent_of_a_month_is_refused(desk: Desk) -> None:
     told = r"short_ratio, field SellExShortVa: \d+ of \d+ values of 2024-0[56] .*'N/A' at Date"
     with pytest.raises(SnapshotError, match=told):
         desk.run("short_ratio", START, END, index_option_parallel_concurrency=1)
+
+
+def test_days_that_come_one_at_a_time_are_judged_by_their_month(desk: Desk) -> None:
+    """Two or three values a day are never too much by themselves; seven of a month are."""
+
+    def spoil(count: int) -> v.Fault:
+        return v.changed(lambda rows: [row.update(SellExShortVa="N/A") for row in rows[:count]])
+
+    start = dt.date(2024, 6, 3)
+    desk.run("short_ratio", start, END)
+    for day, count in ((13, 2), (14, 2)):
+        desk.vendor.faults = [spoil(count)]
+        desk.at(f"2024-06-{day + 1}T08:00:00+09:00")
+        desk.run("short_ratio", start, dt.date(2024, 6, day))
+    desk.vendor.faults = [spoil(3)]
+    desk.at("2024-06-18T08:00:00+09:00")
+    told = r"field SellExShortVa: 7 of 88 values of 2024-06 \(8.0%\) cannot be read"
+    with pytest.raises(SnapshotError, match=told):
+        desk.run("short_ratio", start, dt.date(2024, 6, 17))
+
+
+def test_a_bad_day_of_a_good_month_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share is that of the month, also when the bad day comes by itself."""
+    monkeypatch.setattr("pipeline.api.rows.QUARANTINE_SHARE", 0.09)
+    start = dt.date(2024, 6, 3)
+    desk.run("short_ratio", start, END)
+    desk.vendor.faults = [v.changed(lambda rows: [r.update(ShrtNoResVa="?") for r in rows[:6]])]
+    desk.at("2024-06-14T08:00:00+09:00")
+    found = quarantine_of(desk.run("short_ratio", start, dt.date(2024, 6, 13)))
+    assert [(entry.field, entry.count) for entry in found] == [("ShrtNoResVa", 6)]
+
+
+def test_repeated_rows_of_the_calendar_are_counted_too(desk: Desk) -> None:
+    """It is kept as one part, whatever the range."""
+    desk.vendor.faults = [v.duplicated_row]
+    shutil.rmtree(desk.store().root / "trading_calendar")
+    desk.calendar()
+    snapshot = desk.store().newest("trading_calendar")
+    assert snapshot is not None
+    assert [(entry.kind, entry.count) for entry in quarantine_of(snapshot)] == [("repeated row", 1)]
 
 
 def test_repeated_rows_are_dropped_and_counted(desk: Desk) -> None:
