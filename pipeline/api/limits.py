@@ -84,7 +84,8 @@ class Spacing:
     def note(self, moment: float) -> None:
         """Count a request."""
         self._sent.append(moment)
-        self._even = max(self._even, moment) + self.interval_s
+        # Earlier ones may have left at the pace of a larger plan: a quiet window makes up for all.
+        self._even = min(max(self._even, moment) + self.interval_s, moment + self._length)
 
     def next(self, slowness: int = 1) -> float:
         """The earliest moment for the next request; ``-inf`` when nothing was sent.

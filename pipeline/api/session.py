@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
@@ -237,7 +237,8 @@ class ApiSession:
     ) -> ApiError | Transient:
         """The error an answer other than 200 stands for; transient when worth another try."""
         status = response.status_code
-        said = self._auth.hide(_message(bodies.beginning(response)))
+        # Hidden before it is cut: the beginning of the key would stay.
+        said = self._auth.hide(_message(bodies.beginning(response)))[:_ERROR_TEXT]
         if status == 429:
             wish = retry_after_s(response.headers.get("Retry-After"))
             return Refused(said or "too many requests", wish)
@@ -256,7 +257,7 @@ class ApiSession:
             )
 
     def _pooled(self, pool_size: int) -> requests.Session:
-        http = requests.Session()
+        http = _Unfollowing()
         # A proxy or .netrc of the environment has no business between two loopback ports.
         http.trust_env = not is_loopback(self.base_url)
         http.headers["User-Agent"] = _USER_AGENT
@@ -266,6 +267,13 @@ class ApiSession:
         http.mount("https://", adapter)
         http.mount("http://", adapter)
         return http
+
+
+class _Unfollowing(requests.Session):
+    """Looks at no redirect: the library reads all of its body even where it is not to follow."""
+
+    def resolve_redirects(self, *_args: Any, **_options: Any) -> Generator[requests.Response]:
+        yield from ()
 
 
 def envelope(body: bytes) -> dict[str, Any]:
@@ -295,7 +303,7 @@ def _message(body: bytes) -> str:
         text = str(page["message"])
     except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
         pass
-    return " ".join(text.split())[:_ERROR_TEXT]
+    return " ".join(text.split())
 
 
 def broken(error: Exception) -> str:

@@ -15,6 +15,7 @@ import ipaddress
 import logging
 import os
 import re
+import unicodedata
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -31,6 +32,8 @@ from pipeline.errors import StorageError
 _PIECE_BYTES = 1 << 18
 _MOST_REDIRECTS = 3
 _RANGE_START = re.compile(r"bytes (\d+)-")
+#: The end of an IPv4 address however it is spelt (127.1, 0x7f000001); no top-level domain is one.
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*", re.IGNORECASE)
 
 
 class UrlSpent(Transient):
@@ -115,12 +118,20 @@ class Transfer:
                 stream=True,
                 allow_redirects=False,
             ) as response:
-                target = session.files.get_redirect_target(response)
+                target = self._target(response)
                 if target is None:
                     self._keep(response, have)
                     return
-            url = urljoin(url, target)
+            url = target
         raise UrlSpent(f"download URL: more than {_MOST_REDIRECTS} redirects")
+
+    def _target(self, response: requests.Response) -> str | None:
+        """Where a redirect leads; None for another answer."""
+        try:
+            target = self._session.files.get_redirect_target(response)
+            return None if target is None else urljoin(response.url, target)
+        except ValueError:  # not UTF-8, or brackets around no address
+            raise UrlSpent("download URL: expected a URL in a redirect") from None
 
     def _keep(self, response: requests.Response, have: int) -> None:
         status = response.status_code
@@ -175,11 +186,12 @@ def _fault(url: str, api: str) -> str:
 
 
 def _is_public(host: str) -> bool:
-    """False for addresses that are not, and for names of this machine."""
+    """False for addresses that are not or are spelt oddly, and for names of this machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return host.rstrip(".").rpartition(".")[2] != "localhost"
+        last = unicodedata.normalize("NFKC", host).rstrip(".").rpartition(".")[2]
+        return last != "localhost" and _NUMBER.fullmatch(last) is None
     return (getattr(address, "ipv4_mapped", None) or address).is_global
 
 

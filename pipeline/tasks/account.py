@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from luigi.configuration import get_config
-
 from pipeline.api.endpoints import ENDPOINTS, endpoint_of
 from pipeline.api.faults import hint_for
 from pipeline.api.plans import PLANS, covers
@@ -190,12 +188,15 @@ def _with_hint(error: ApiError, hint: str) -> ApiError:
 def _end_run() -> None:
     """Have the run ask for no further task: Luigi's SIGUSR1, to the worker of this task.
 
-    What runs beside it is finished; the run ends with the exit code of a failed task.
+    What runs beside it is finished; the run ends with the exit code of a failed task. A worker that
+    does not listen would be killed by the signal, and so would whoever took its place as parent.
     """
-    unheard = get_config().getboolean("worker", "no_install_shutdown_handler", False)
-    if unheard or runtime.HELPER in os.environ:
+    if runtime.HELPER in os.environ:
         return
-    if not runtime.is_main_process():
-        os.kill(os.getppid(), signal.SIGUSR1)
-    elif runtime.is_command("luigi"):
-        signal.raise_signal(signal.SIGUSR1)
+    if runtime.is_main_process():
+        if runtime.is_command("luigi") and callable(signal.getsignal(signal.SIGUSR1)):
+            signal.raise_signal(signal.SIGUSR1)
+        return
+    worker = os.getppid()
+    if runtime.is_parent(worker) and runtime.catches(worker, signal.SIGUSR1):
+        os.kill(worker, signal.SIGUSR1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -33,7 +33,7 @@ from pipeline.market.sessions import DateArray, TradingCalendar
 from pipeline.quarantine import notes_of, to_json
 from pipeline.storage import policy
 from pipeline.storage.ledger import SendLedger
-from pipeline.storage.parts import Part, Selection, select
+from pipeline.storage.parts import Part, Selection, newest_days, select
 from pipeline.storage.place import on_host
 from pipeline.storage.policy import Known, Rules, Wanted
 from pipeline.storage.snapshots import WHOLE, SnapshotStore, snapshot_key
@@ -421,6 +421,7 @@ def _fetch(
         closed=closed,
         premium=covers(settings.plan, "premium"),
         readable=readable(settings),
+        by_file=_months_by_file(parts, missing),
     )
     way = settings.source_route
     if not missing:
@@ -447,6 +448,14 @@ def _fetch(
             f"use --end {last} or earlier",
         )
     return fetching.beyond
+
+
+def _months_by_file(parts: Sequence[Part], ask: Collection[str]) -> frozenset[str]:
+    """The months of which days count that came from bulk files, those asked for again aside."""
+    months = {date[:7] for date in ask}
+    counting = newest_days(parts).values()
+    there = {day.date[:7] for part, day in counting if "bulk" in part.route.split("+")}
+    return frozenset(there - months)
 
 
 def _closed_days(

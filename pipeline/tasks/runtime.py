@@ -30,6 +30,22 @@ def is_main_process() -> bool:
     return multiprocessing.parent_process() is None
 
 
+def is_parent(pid: int) -> bool:
+    """True for the process that started this one as a task process, while it lives."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and parent.pid == pid
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """True when a process has a handler for a signal; False as well when that cannot be seen."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("ascii", errors="replace")
+    except OSError:
+        return False
+    caught = next((line for line in status.splitlines() if line.startswith("SigCgt:")), ":0")
+    return bool(int(caught.partition(":")[2], 16) >> (number - 1) & 1)
+
+
 def is_command(*names: str) -> bool:
     """True when a person or cron started this process as ``luigi`` or ``g5``, or one of them."""
     program = Path(sys.argv[0])

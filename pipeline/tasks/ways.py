@@ -75,6 +75,7 @@ class Fetching:
         readable: what is known of the account's window.
         beyond: asked days outside the account's window; they do not come.
         tried: months of which a bulk file was tried.
+        by_file: months the cache has from bulk files of earlier runs.
     """
 
     endpoint: Endpoint
@@ -88,6 +89,7 @@ class Fetching:
     readable: Readable = field(default_factory=Readable)
     beyond: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
+    by_file: Collection[str] = frozenset()
 
     def __post_init__(self) -> None:
         self._left = dict.fromkeys(self.ask)
@@ -132,11 +134,14 @@ class Fetching:
     def refuse_strewn(self, months: Collection[str]) -> None:
         """Rows of months that were kept already must not turn up in files of other months.
 
+        Nor those of months that an earlier run kept from files: it may have ended here.
+
         Raises:
             SnapshotError: they do. Files of neighbouring months are read before a month is kept,
                 so this takes rows that lie further away.
         """
-        found = sorted({date[:7] for date in self._kept}.intersection(months))
+        kept = {date[:7] for date in self._kept} | set(self.by_file)
+        found = sorted(kept.intersection(months))
         if found:
             raise SnapshotError(
                 f"{self.endpoint.source}: rows of {found[0]} are in the file of a month far from "

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -490,6 +491,34 @@ def test_redirects_keep_the_rules_of_the_first_url(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("target", ["http://[bad", "/\xff"])
+def test_redirects_to_no_url_are_refused(server: FakeServer, tmp_path: Path, target: str) -> None:
+    """An error of the library would end a run that has another route."""
+    redirecting(server, repeat(target))
+    with pytest.raises(ApiError, match="download URL: expected a URL in a redirect"):
+        load(server.url, tmp_path / "x.csv.gz")
+
+
+def test_the_body_of_a_redirect_is_not_read(server: FakeServer, tmp_path: Path) -> None:
+    """The HTTP library would unpack all of it, also where it is not to follow."""
+    content = bomb(64 << 20)
+    headers = {"Location": "/elsewhere", "Content-Encoding": "gzip"}
+    server.script = lambda request: (
+        Reply({"url": f"{server.url}/file"})
+        if request.path == "/bulk/get"
+        else Reply(content, 302, headers)
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(ApiError, match="more than 3 redirects"):
+            load(server.url, tmp_path / "x.csv.gz")
+        with session_to(server.url, policy=ONCE) as session, pytest.raises(BadResponse):
+            session.get(PATH, QUERY)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_redirects_end(server: FakeServer, tmp_path: Path) -> None:
     """Three are followed; the URL is tried twice, as after a break, and then a new one."""
     redirecting(server, repeat("/file"))
@@ -520,6 +549,13 @@ REAL, HERE = "https://api.jquants.com/v2", "http://127.0.0.1:9/v2"
         ("https://[::ffff:127.0.0.1]/x", REAL, False),
         ("https://0.0.0.0/x", REAL, False),
         ("https://169.254.169.254/latest/meta-data", REAL, False),
+        ("https://2852039166/latest/meta-data", REAL, False),
+        ("https://0xa9fea9fe/latest/meta-data", REAL, False),
+        ("https://169.254.0xA9FE/latest/meta-data", REAL, False),
+        ("https://169.254.169.254./latest/meta-data", REAL, False),
+        ("https://\uff11\uff16\uff19.254.169.254/latest/meta-data", REAL, False),
+        ("https://127.1/x", REAL, False),
+        ("https://bucket.7.example.org/x", REAL, True),
         ("https://10.0.0.7/x", REAL, False),
         ("https://10.0.0.8/x", "https://10.0.0.7/v2", False),
         ("http://bucket.example.org/x", REAL, False),

@@ -82,6 +82,19 @@ def test_the_margin_leaves_room_but_hardly_any_time(limit: int, allowed: int, bu
     assert most_in_any_window(moments, 61.0 - 1e-6) <= allowed
 
 
+@pytest.mark.parametrize("before", [60, 240, 980])
+def test_what_left_at_a_faster_pace_is_made_up_for_within_a_window(before: int) -> None:
+    """The plan is asked about at the pace of the smallest, right behind a run at that of another;
+    each of its requests would count twelve seconds."""
+    clock, ledger = FakeClock(), MemoryLedger()
+    for number in range(before):
+        ledger.note("plan", clock.wall() - 120.0 * (1 - number / before))
+    limiter = RateLimiter({"plan": 5}, clock=clock, ledger=ledger)
+    start = clock.now()
+    assert limiter.acquire(PLAN) - start <= 61.0
+    assert limiter.acquire(PLAN) - start <= 61.0 + 61.0 / 5
+
+
 def test_a_plan_of_60_stays_far_below_what_was_refused() -> None:
     """About 30 requests in 12 s were refused once; ours take more than 25 s."""
     clock = FakeClock()

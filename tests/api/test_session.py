@@ -252,6 +252,14 @@ def test_the_key_is_nowhere_to_be_seen(
     assert "urllib3" in caplog.text
 
 
+def test_a_key_at_the_end_of_what_is_repeated_does_not_begin_there(server: FakeServer) -> None:
+    """A long message is cut after the key was taken out of it."""
+    server.replies(Reply({"message": "x" * 190 + KEY}, 400))
+    with pytest.raises(ApiError) as caught:
+        get(server)
+    assert not leaks(caught.value, KEY[:5])
+
+
 @pytest.mark.parametrize("key", ["", "with blank", "line\nbreak", "käse", "tab\t"])
 def test_a_malformed_key_is_refused_without_being_shown(key: str) -> None:
     """The HTTP library would repeat it in its own error."""

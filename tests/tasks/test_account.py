@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -237,6 +239,35 @@ def test_a_refusal_says_what_it_is_about(
         fetch(settings_at(tmp_path), "dividend", said, status)
     assert hint in caught.value.hint
     assert bool(ended) == ends
+
+
+_PARENT = """
+import multiprocessing, signal, sys
+from pipeline.tasks import account
+
+if __name__ == "__main__":
+    heard = []
+    if sys.argv[1] == "listening":
+        signal.signal(signal.SIGUSR1, lambda *_: heard.append(True))
+    child = multiprocessing.Process(target=account._end_run)
+    child.start()
+    child.join()
+    print("heard" if heard else "undisturbed")
+"""
+
+
+@pytest.mark.parametrize(
+    ("parent", "becomes"), [("listening", "heard\n"), ("deaf", "undisturbed\n")]
+)
+def test_only_a_worker_that_listens_gets_the_signal(
+    parent: str, becomes: str, tmp_path: Path
+) -> None:
+    """It would end any other process; what flags a worker got, its task process does not see."""
+    script = tmp_path / "parent.py"
+    script.write_text(_PARENT, "utf-8")
+    command = [sys.executable, str(script), parent]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, becomes), done.stderr
 
 
 def test_refused_files_are_no_refusal_of_the_account(tmp_path: Path, server: FakeServer) -> None:
