@@ -133,7 +133,8 @@ def _closing(report: Report) -> str:
     levels = [check.level for check in report.checks]
     problems, warnings = levels.count("problem"), levels.count("warning")
     if not problems + warnings:
-        return "all is well"
+        left = len(report.not_asked)
+        return f"what was asked is well, {left} requests were left out" if left else "all is well"
     return f"problems {problems}, warnings {warnings}"
 
 

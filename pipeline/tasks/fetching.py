@@ -292,7 +292,7 @@ def fetch_snapshot(
         raise _lost(source, wanted, rules, lost)
     if ask:
         lanes = lanes or Lanes(settings.index_option_parallel_concurrency)
-        closed = _closed_days(endpoint, calendar, ask)
+        closed = closed_days(endpoint, calendar, [day.date for day in ask])
         beyond |= _fetch(settings, endpoint, rules, ask, parts, days_of, closed, progress, lanes)
         parts = store.parts(source)
     if rules.may_ask:
@@ -458,13 +458,16 @@ def _months_by_file(parts: Sequence[Part], ask: Collection[str]) -> frozenset[st
     return frozenset(there - months)
 
 
-def _closed_days(
-    endpoint: Endpoint, calendar: TradingCalendar, days: Sequence[Wanted]
+def closed_days(
+    endpoint: Endpoint, calendar: TradingCalendar, dates: Sequence[str]
 ) -> frozenset[str]:
-    """The days of a source asked for each calendar day on which the exchange was closed."""
-    if endpoint.query != "day" or not days:
+    """The days of a source asked for each calendar day on which the exchange was closed.
+
+    Args:
+        dates: ISO, ascending.
+    """
+    if endpoint.query != "day" or not dates:
         return frozenset()
-    dates = [day.date for day in days]
     sessions = calendar.between(np.datetime64(dates[0]), np.datetime64(dates[-1]))
     return frozenset(dates) - {str(session) for session in sessions}
 

@@ -41,6 +41,7 @@ from pipeline.market.periods import ChunkRange, chunk_ranges, require_order
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import documents
 from pipeline.storage.atomic import os_errors, sweep_leftovers, unreachable
+from pipeline.storage.checks import CheckBook
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.copies import forget_unused
 from pipeline.storage.place import host_folder, is_remote, on_host, sizes_in
@@ -297,7 +298,21 @@ def fresh_after(settings: Settings, endpoint: Endpoint, *, refresh_listed: bool)
     days = settings.source_cache_ttl_override_days
     if days is None and endpoint.source == "index_option":
         days = settings.index_option_cache_ttl_days
-    return ANY_AGE if days is None else config.stamp(dt.timedelta(days=days))
+    if days is not None:
+        return config.stamp(dt.timedelta(days=days))
+    return _corrected_at(settings, endpoint.source)
+
+
+def _corrected_at(settings: Settings, source: str) -> str:
+    """When the last correction of a closed month was found: an earlier snapshot lacks it.
+
+    What this run itself finds does not count, or its tasks would change while it goes on.
+    """
+    if settings.source_cache_asof is not None:
+        return ANY_AGE
+    found = CheckBook(settings.data_output_dir, settings.origin).read().found.values()
+    before = [one.arrived for one in found if one.source == source]
+    return max((at for at in before if at < config.stamp()), default=ANY_AGE)
 
 
 _LONGEST_CLOSURE = dt.timedelta(days=14)  # New Year, Golden Week and the like

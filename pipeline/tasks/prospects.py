@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -58,10 +58,7 @@ def _build(settings: Settings, plan: Plan, calendar: TradingCalendar | None) -> 
             "", {"free_bytes": free},
         )  # fmt: skip
         return
-    changes: dict[str, Any] = {"plan": plan}
-    if hasattr(settings, "plan_from"):
-        changes["plan_from"] = "setting"
-    known = replace(settings, **changes)
+    known = replace(settings, plan=plan, plan_from="setting")
     try:
         end = planning.last_published(known, calendar)
         opens = window(plan, config.now().date())[0]

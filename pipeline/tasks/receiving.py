@@ -48,6 +48,10 @@ class Receiver:
     Args:
         due: days that are to come; a month is written when its last one is there.
         parts: what the cache has.
+        writes: False only notes which days are as the cache has them; see ``differing``.
+
+    Attributes:
+        differing: days that came with other rows than the cache has and were not written.
     """
 
     def __init__(
@@ -57,7 +61,11 @@ class Receiver:
         rules: Rules,
         due: Iterable[str],
         parts: Sequence[Part],
+        *,
+        writes: bool = True,
     ) -> None:
+        self.differing: set[str] = set()
+        self._writes = writes
         self._store = store
         self._spool = Spool(store.spool_folder(endpoint.source), store.origin)
         self._endpoint = endpoint
@@ -185,6 +193,9 @@ class Receiver:
         counts = _counts(table, self._endpoint.date_field, dates)
         believed = self._believed(counts)
         changed = believed - self._unchanged(believed, table)
+        if not self._writes:
+            self.differing |= changed
+            return
         came = {date: batch for batch in batches for date in batch.dates}
         for period, days in self._periods(month, changed):
             self._write(period, days, counts, came, table)

@@ -5,6 +5,10 @@ day, one after the other. What comes goes to the ``Receiver`` like any other day
 are noted as checked, changed ones become a later version. So a run that is killed loses at most
 the question under way, and the next one goes on with the oldest check. Nothing here ends a run:
 what fails is said and tried again later.
+
+A monthly file can only confirm. It may be older than what a request said, or grouped by another
+date and lack rows that the file of the next month has (both open): days on which it differs from
+the cache are asked for by request before anything is called a correction.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from typing import TYPE_CHECKING
 from pipeline.api.bulk import BulkFile, list_files
 from pipeline.api.endpoints import Endpoint, endpoint_of
 from pipeline.api.lanes import Lanes
-from pipeline.api.plans import Plan, window
+from pipeline.api.plans import Plan, covers, window
 from pipeline.errors import ApiError, BadResponse, PipelineError, Stopped
 from pipeline.market.sessions import TradingCalendar
 from pipeline.storage import recheck
@@ -43,6 +47,8 @@ REQUESTS_PER_DAY: Mapping[Plan, int] = {"free": 20, "light": 30, "standard": 40,
 
 _REFUSED_FOR = dt.timedelta(days=30)  # a refused list of files is not asked for again
 _REFUSED = frozenset({400, 403, 404})  # by an endpoint or plan without files
+_HOPELESS = frozenset({None, 401})  # no answer; the key is refused: whatever is asked next
+_NOT_ALLOWED = 403
 _MONTH = len("YYYY-MM")
 
 log = logging.getLogger(__name__)
@@ -159,6 +165,7 @@ class _Recheck:
         self._rules = Rules("read_write", ANY_AGE, None, self._now)
         self._budget = budget_of(settings)
         self._offered: dict[str, dict[str, BulkFile]] = {}
+        self._refused: set[str] = set()  # sources the account may not ask for
 
     def run(self) -> None:
         today = self._now[:10]
@@ -189,6 +196,8 @@ class _Recheck:
                     for question in chosen:
                         if self._checks.spent >= self._budget:
                             break
+                        if question.source in self._refused:
+                            continue
                         self._check()
                         self._ask(session, question, calendar)
                 finally:
@@ -230,45 +239,79 @@ class _Recheck:
         return closed
 
     def _ask(self, session: ApiSession, question: Question, calendar: TradingCalendar) -> None:
-        """One question; what fails is said, and its turn comes again with all others."""
-        endpoint = endpoint_of(question.source)
+        """One question; what fails is said, and its turn comes again with all others.
+
+        Raises:
+            ApiError: nothing more can be asked now: no answer at all, or the key is refused.
+        """
         known = self._checks.of(question.source)
         self._spend()
         self._checks.questions += 1
         sent = session.requests_sent
-        parts = self._store.parts(question.source)
-        # No day is due: each is put away as soon as it comes, and none waits for its month.
-        receiver = Receiver(self._store, endpoint, self._rules, [], parts)
-
-        def days_of(first: dt.date, last: dt.date) -> list[Wanted]:
-            return fetching.days_wanted(endpoint, calendar, first, last, self._now)
-
-        asked = Fetching(
-            endpoint, self._rules, question.days, receiver, days_of, lambda _done, _total: None
-        )
         try:
             with self._counted(session, question.source):
-                if question.way == "file":
-                    file = self._offered[question.source][question.period]
-                    by_bulk(asked, session, [file], self._store.spool_folder(question.source))
-                else:
-                    by_request(asked, session, Lanes(1))
-            receiver.close()
+                whole = self._answered(session, question, calendar)
+        except Stopped:
+            raise
         except PipelineError as error:
-            if isinstance(error, Stopped):
-                raise
             log.warning(
                 "%s: closed %s %s is not rechecked: %s",
                 *(question.source, question.way, question.period, error),
             )
             known.failed[question.period] = self._now
+            if isinstance(error, ApiError) and error.status in _HOPELESS:
+                raise
+            if isinstance(error, ApiError) and error.status == _NOT_ALLOWED:
+                self._refused.add(question.source)
         else:
             known.failed.pop(question.period, None)
-            if asked.missing:
+            if not whole:
                 known.failed[question.period] = self._now
         if question.way == "file":
             known.files[question.period] = _listed(self._offered[question.source][question.period])
         self._checks.requests += max(session.requests_sent - sent, 1)
+
+    def _answered(self, session: ApiSession, question: Question, calendar: TradingCalendar) -> bool:
+        """Ask, and put away what came; True when every day of the question was answered."""
+        if question.way != "file":
+            return self._by_request(session, question.source, question.days, calendar)
+        file = self._offered[question.source][question.period]
+        asked = self._fetching(question.source, question.days, calendar, writes=False)
+        by_bulk(asked, session, [file], self._store.spool_folder(question.source))
+        doubted = {*asked.receiver.differing, *asked.receiver.doubted()}
+        doubted.intersection_update(question.days)
+        may = sorted(doubted)[: max(self._budget - self._checks.spent, 0)]
+        confirmed = self._by_request(session, question.source, may, calendar)
+        return confirmed and not asked.missing and len(may) == len(doubted)
+
+    def _by_request(
+        self, session: ApiSession, source: str, dates: Sequence[str], calendar: TradingCalendar
+    ) -> bool:
+        if not dates:
+            return True
+        asked = self._fetching(source, dates, calendar, writes=True)
+        by_request(asked, session, Lanes(1))
+        asked.receiver.close()
+        return not asked.missing and not asked.beyond
+
+    def _fetching(
+        self, source: str, dates: Sequence[str], calendar: TradingCalendar, *, writes: bool
+    ) -> Fetching:
+        endpoint = endpoint_of(source)
+        # No day is due: each is put away as soon as it comes, and none waits for its month.
+        receiver = Receiver(
+            self._store, endpoint, self._rules, [], self._store.parts(source), writes=writes
+        )
+
+        def days_of(first: dt.date, last: dt.date) -> list[Wanted]:
+            return fetching.days_wanted(endpoint, calendar, first, last, self._now)
+
+        return Fetching(
+            *(endpoint, self._rules, dates, receiver, days_of, lambda _done, _total: None),
+            closed=fetching.closed_days(endpoint, calendar, dates),
+            premium=covers(self._settings.plan, "premium"),
+            readable=fetching.readable(self._settings),
+        )
 
     def _spend(self) -> None:
         """Take a request off the budget before it is sent: a killed run has spent it too."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from pipeline import cli
+from pipeline.api.endpoints import Endpoint, endpoint_of
 from pipeline.storage import rebuilds
 from pipeline.storage.checks import CheckBook, Checks, SourceChecks
 from pipeline.storage.chunks import ChunkStore
 from pipeline.storage.corrections import Correction, Found, Superseded, compared
+from pipeline.storage.policy import ANY_AGE
 from pipeline.storage.recheck import Listed
 from pipeline.tasks import config, corrected, health, planning
 from pipeline.tasks.health import Question
@@ -125,6 +128,26 @@ def test_by_default_nothing_is_rebuilt_and_with_rebuild_what_is_touched(
     assert rebuilds.pending(store, store.ids()) == []  # not of that run
     corrected.request_rebuilds(taking, store.ids())
     assert rebuilds.pending(store, store.ids()) == ["2020M02"]
+
+
+def test_a_rebuild_does_not_use_a_snapshot_from_before_the_correction(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot of the same range is there: it is made again, as soon as the run that found the
+    correction has ended, whose tasks must not change while it goes on."""
+    note(root, FOUND)
+    bars, listed = endpoint_of("daily_bars"), endpoint_of("listed")
+
+    def fresh_after(endpoint: Endpoint, **changes: Any) -> str:
+        return planning.fresh_after(settings_at(root, **changes), endpoint, refresh_listed=False)
+
+    monkeypatch.setenv("G5_NOW", LATER)
+    assert fresh_after(bars) == ANY_AGE
+    monkeypatch.setenv("G5_NOW", "2024-07-02T08:00:00+09:00")
+    assert fresh_after(bars) == LATER
+    assert fresh_after(listed) == ANY_AGE
+    assert fresh_after(bars, source_cache_mode="read") == ANY_AGE
+    assert fresh_after(bars, source_cache_asof=dt.date(2024, 6, 1)) == ANY_AGE
 
 
 def test_commands_name_take_in_and_accept(

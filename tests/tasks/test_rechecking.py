@@ -15,8 +15,10 @@ import pytest
 from pipeline.api.endpoints import ENDPOINTS, endpoint_of
 from pipeline.api.fetch import fetch_dates
 from pipeline.api.session import ApiSession
+from pipeline.errors import ApiError
 from pipeline.simulator import AppOptions, Market, MarketSpec, corrections, serving
 from pipeline.simulator.app import DEFAULT_API_KEY
+from pipeline.simulator.dialect import EVIDENCE, Dialect
 from pipeline.simulator.tables import INDUSTRIES, OTHER_INDUSTRY
 from pipeline.storage.checks import CheckBook, Checks
 from pipeline.storage.parts import newest_days, select
@@ -58,6 +60,8 @@ class Desk:
     plan: Any
     budget: int | None
     sources: tuple[str, ...]
+    rate: float = RATE
+    dialect: Dialect = EVIDENCE
     sent: dict[dt.date, int] = field(default_factory=lambda: defaultdict(int))
 
     def settings(self) -> Settings:
@@ -82,7 +86,9 @@ class Desk:
         """Do something at 08:00 of a day, by the simulator's clock and ours."""
         now = dt.datetime.combine(morning, dt.time(8), JST)
         self.patch.setenv("G5_NOW", now.isoformat())
-        options = AppOptions(plan=self.plan, now=now, corrections=RATE, limits=None)
+        options = AppOptions(
+            plan=self.plan, now=now, corrections=self.rate, limits=None, dialect=self.dialect
+        )
         with serving(self.market, options) as url:
             self.patch.setenv("JQUANTS_API_BASE", url)
             return do()
@@ -313,6 +319,59 @@ def test_a_day_that_cannot_be_read_does_not_keep_others_waiting(
     assert "closed day 2024-02-26 is not rechecked: daily_bars: 1 day looks incomplete" in (
         caplog.text
     )
+
+
+def test_a_file_that_differs_is_no_correction(desk: Callable[..., Desk]) -> None:
+    """Files grouped by another date lack rows of their month: nothing is lost, and the days are
+    confirmed by request."""
+    here = desk("premium", 400, ("short_sale", "margin_alert"))
+    here.rate, here.dialect = 0.0, Dialect(grouping="other")
+    start = dt.date(2024, 3, 8)
+    here.fill(start, dt.date(2023, 12, 11), dt.date(2024, 2, 29))
+    before = {source: here.held(source) for source in here.sources}
+    morning = start + dt.timedelta(days=1)
+    for _ in range(2):  # files, then the days they left open
+        here.recheck(morning)
+        morning += dt.timedelta(days=1)
+    assert here.ledger.found == {}
+    for source in here.sources:
+        assert here.held(source).equals(before[source])
+        days_held = newest_days(here.store.parts(source)).values()
+        assert all(day.checked > f"{start + dt.timedelta(days=1)}" for _, day in days_held)
+
+
+def test_a_refused_closed_day_is_confirmed(
+    desk: Callable[..., Desk], caplog: pytest.LogCaptureFixture
+) -> None:
+    here = desk("free", 20, ("fin_summary",))
+    here.rate, here.dialect = 0.0, Dialect(closed="refused")
+    start = dt.date(2024, 6, 3)
+    here.fill(start, dt.date(2024, 2, 19), dt.date(2024, 2, 29))
+    here.recheck(start + dt.timedelta(days=1))
+    assert "is not rechecked" not in caplog.text
+    assert here.ledger.sources["fin_summary"].failed == {}
+
+
+@pytest.mark.parametrize(("status", "asked"), [(None, 1), (401, 1), (403, 1), (500, 5)])
+def test_what_is_hopeless_is_not_asked_again(
+    desk: Callable[..., Desk],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int | None,
+    asked: int,
+) -> None:
+    """No answer or a refused key ends the questions of the run, a refused source its own."""
+    here = desk("free", 8, ("daily_bars",))
+    start = dt.date(2024, 6, 3)
+    here.fill(start, dt.date(2024, 2, 26), dt.date(2024, 3, 1))
+    calls: list[str] = []
+
+    def refusing(fetching_: Any, *_: Any) -> None:
+        calls.extend(fetching_.missing)
+        raise ApiError("/equities/bars/daily", {}, status=status, server_message="no", hint="")
+
+    monkeypatch.setattr(rechecking, "by_request", refusing)
+    here.recheck(start + dt.timedelta(days=1))
+    assert len(calls) == asked
 
 
 @pytest.mark.parametrize(
