@@ -27,6 +27,7 @@ from pipeline.simulator.dialect import CARELESS, EVIDENCE, PLAIN, Dialect, point
 from pipeline.storage.snapshots import SnapshotStore, snapshot_key
 from pipeline.tasks import fetching
 from pipeline.tasks.plan import SnapshotRange
+from tests.tasks.commands import FEW_SOURCES, ONE_PROCESS, Home, simulator
 from tests.tasks.vendor import settings_at
 
 NOW = "2024-02-08T08:00:00+09:00"
@@ -191,3 +192,22 @@ def odd(dialect: Dialect) -> dict[str, str]:
         for name in points()
         if getattr(dialect, name) != getattr(PLAIN, name)
     }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_dataset_of_the_careless_dialect_is_the_plain_one(tmp_path: Path) -> None:
+    """Margin alerts among the sources, by whichever routes the run chooses: the same bytes."""
+    without = set(FEW_SOURCES["UNAVAILABLE_SOURCES"].split(",")) - {"margin_alert"}
+    settings_of_run = ONE_PROCESS | {"G5_NOW": NOW, "UNAVAILABLE_SOURCES": ",".join(without)}
+    market = ("--seed", "8", "--stocks", "6", "--start", "2023-12-01", "--end", "2024-02-02")
+    built = {}
+    for dialect in ("plain", "careless"):
+        with simulator(*market, "--now", NOW, "--dialect", dialect) as url:
+            home = Home(tmp_path / dialect, url, tmp_path, settings_of_run)
+            ended = home.run(
+                "BuildAll", "--start", "2024-01-04", "--end", "2024-01-12", patience_s=400
+            )
+        assert ended.code == 0, (dialect, ended.told)
+        built[dialect] = home.dataset_path().read_bytes()
+    assert built["careless"] == built["plain"]
