@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any, Literal, Protocol
 
 from pipeline.api.endpoints import Endpoint
-from pipeline.api.fields import Field, Kind
+from pipeline.api.fields import MISSING, Field, Kind
 
 #: missing: a required key is not there. new: a key the table does not know. type: a JSON type the
 #: field does not allow. blank: a usual mark for "no value" that the field does not declare.
@@ -26,7 +26,7 @@ Difference = Literal["missing", "new", "type", "blank", "spelling", "padding", "
 
 # Marks for "no value" that have been seen anywhere in the service (wire evidence), or in number
 # fields of other clients.
-_BLANKS = frozenset(("", "-", "*", "\uff0d"))
+_BLANKS = frozenset(MISSING)
 _JSON_TYPES: Mapping[type, str] = {
     str: "text",
     bool: "boolean",

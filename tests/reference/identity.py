@@ -13,6 +13,7 @@ SCALES = {
     "TOPIX Mid400": 3,
     "TOPIX Small 1": 2,
     "TOPIX Small 2": 1,
+    "-": 0,
 }
 
 
