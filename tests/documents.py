@@ -32,7 +32,7 @@ GOLDEN = PROJECT / "tests" / "data" / "usecases_ja.txt"
 #: What the commands of the documents need of the project in their working directory.
 _LINKED = ("bin", "luigi.cfg", "setup.cfg", "setup.py")
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "NUMBA_CACHE_DIR")
-_PATIENCE_S = 560.0
+_PATIENCE_S = 1500.0
 _OURS = "#documents.py"  # marks the lines between two blocks
 
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -39,7 +39,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, list
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_runnable_block_runs(document: Path, ran: tuple[Path, dict[Path, list[Ran]]]) -> None:
     """In order, in one shell, on a simulated market, with the exit codes the block declares."""
@@ -49,7 +49,7 @@ def test_every_runnable_block_runs(document: Path, ran: tuple[Path, dict[Path, l
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_use_cases_print_what_they_printed(ran: tuple[Path, dict[Path, list[Ran]]]) -> None:
     """The guide's use cases, kept as golden text: python -m tests.documents writes it anew."""
     folder, runs = ran
