@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.features import alpha158_rolling, candle, moving_average, price_return
-from pipeline.features.spec import FloatArray
-from pipeline.market.panel import Panel
+from pipeline.features.engine.column_spec import FloatArray
+from pipeline.features.price import alpha158_rolling, candle, moving_average, price_return
+from pipeline.market.panel.price_panel import Panel
 
 FAMILIES = (alpha158_rolling, candle, moving_average, price_return)
 WINDOWS = (5, 10, 20, 30, 60)

@@ -16,10 +16,10 @@ import sys
 import common
 import pyarrow as pa
 
-from pipeline.features import catalog
-from pipeline.market.periods import Period, periods_between
-from pipeline.storage.chunks import BuildOrder, ChunkStore
-from pipeline.tasks import planning
+from pipeline.dataset.chunk_store import BuildOrder, ChunkStore
+from pipeline.features.engine import catalogue
+from pipeline.market.calendar.periods import Period, periods_between
+from pipeline.operations.planning import run_plan
 
 FIRST, LAST = dt.date(2005, 1, 1), dt.date(2024, 12, 31)
 ROWS = 4  # of each month
@@ -43,7 +43,7 @@ def main() -> int:
     seconds = [usage.wall_s for usage in usages]
     median = statistics.median(seconds)
     processor = statistics.median(usage.cpu_s for usage in usages)
-    columns = len(catalog.column_schema())
+    columns = len(catalogue.column_schema())
     print(
         f"{len(periods)} chunks x {columns:,} columns: {median:.2f} s "
         f"({min(seconds):.2f} to {max(seconds):.2f}), {processor:.2f} s of processor time"
@@ -53,7 +53,7 @@ def main() -> int:
 
 def prepare(store: ChunkStore, periods: list[Period]) -> None:
     """Write the chunks that are not there yet."""
-    version = planning.load_manifest().version
+    version = run_plan.load_manifest().version
     for period in periods:
         if store.parquet_path(period.chunk_id).exists():
             continue
@@ -66,7 +66,7 @@ def prepare(store: ChunkStore, periods: list[Period]) -> None:
             covered_to=period.last_day,
             input_start=period.first_day,
             input_end=period.last_day,
-            schema=catalog.column_schema(),
+            schema=catalogue.column_schema(),
             schema_version=version,
             inputs=(),
         )
@@ -77,7 +77,7 @@ def prepare(store: ChunkStore, periods: list[Period]) -> None:
 
 def rows(day: dt.date) -> pa.Table:
     """A few rows of one day; what is in the features does not matter."""
-    schema = catalog.column_schema()
+    schema = catalogue.column_schema()
     keys = [pa.array([day] * ROWS), pa.array([f"{1301 + i}0" for i in range(ROWS)])]
     values = [pa.array([1] * ROWS).cast(field.type) for field in list(schema)[2:]]
     return pa.Table.from_arrays([*keys, *values], schema=schema)

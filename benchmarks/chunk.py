@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import common
 
-from pipeline.storage.chunks import ChunkStore
+from pipeline.dataset.chunk_store import ChunkStore
 
 if TYPE_CHECKING:
     from pipeline.tasks import BuildChunk

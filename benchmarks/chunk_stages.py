@@ -17,21 +17,21 @@ from unittest import mock
 
 import pyarrow as pa
 
-from pipeline.features import chunk, matrix
-from pipeline.features.catalog import FAMILIES
-from pipeline.market.data import Market
-from pipeline.storage.content import ChunkWriter
-from pipeline.storage.parquet import RowGroupWriter
-from pipeline.storage.snapshots import SnapshotStore
+from pipeline.cache.snapshots import SnapshotStore
+from pipeline.dataset.content_checks import ChunkWriter
+from pipeline.dataset.parquet.layout import RowGroupWriter
+from pipeline.features.engine import chunk_features, chunk_matrix
+from pipeline.features.engine.catalogue import FAMILIES
+from pipeline.market.panel.market_data import Market
 from pipeline.tasks import BuildChunk
 
 _READ, _ASSEMBLE, _BASE = "read snapshots", "assemble arrays", "base columns"
 _ROWS, _ENCODE, _CHECK = "transforms, Arrow columns", "encode Parquet", "look at the values"
 _STAGES = (
     (_READ, SnapshotStore, "read"),
-    (_ASSEMBLE, chunk, "assemble"),
-    (_BASE, matrix, "base_values"),
-    (_ROWS, matrix, "rows"),
+    (_ASSEMBLE, chunk_features, "assemble"),
+    (_BASE, chunk_matrix, "base_values"),
+    (_ROWS, chunk_matrix, "rows"),
     (_ENCODE, RowGroupWriter, "write"),
     (_CHECK, ChunkWriter, "write"),
 )

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.storage.chunks import ChunkStore
+from pipeline.dataset.chunk_store import ChunkStore
 
 GIB = 2**30
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import common
 
-from pipeline.storage.chunks import ChunkStore
+from pipeline.dataset.chunk_store import ChunkStore
 
 STOCKS = 4000
 CHUNK, START, YESTERDAY, END = "2024Q2", "2024-04-01", "2024-06-27", "2024-06-28"

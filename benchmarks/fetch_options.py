@@ -39,12 +39,12 @@ import pyarrow as pa
 from option_server import OPTIONS
 
 from pipeline.api.bulk import BulkFile, download, list_files, read_csv
-from pipeline.api.decode import Decoder
-from pipeline.api.fetch import fetch_dates
-from pipeline.api.plans import budgets
-from pipeline.api.rows import days_of, ordered
-from pipeline.storage.parts import Day
-from pipeline.storage.snapshots import SnapshotStore
+from pipeline.api.catalogue.plans import budgets
+from pipeline.api.day_requests import fetch_dates
+from pipeline.api.decode.page_decoder import Decoder
+from pipeline.api.decode.row_checks import days_of, ordered
+from pipeline.cache.parts import Day
+from pipeline.cache.snapshots import SnapshotStore
 
 DAYS = 590
 THREADS = 75

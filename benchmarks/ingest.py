@@ -32,10 +32,10 @@ import pyarrow.csv as pc_csv
 from option_server import OPTIONS
 
 from pipeline.api.bulk import download, list_files, read_csv
-from pipeline.api.decode import Decoder
-from pipeline.api.rows import days_of, ordered
-from pipeline.storage.parts import Day
-from pipeline.storage.snapshots import SnapshotStore
+from pipeline.api.decode.page_decoder import Decoder
+from pipeline.api.decode.row_checks import days_of, ordered
+from pipeline.cache.parts import Day
+from pipeline.cache.snapshots import SnapshotStore
 
 START, END = dt.date(2024, 1, 4), dt.date(2024, 12, 30)
 ONE_MONTH = dt.date(2024, 1, 31)

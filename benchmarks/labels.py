@@ -23,12 +23,12 @@ from pathlib import Path
 import common
 import numpy as np
 
-from pipeline.cli.options import whole
-from pipeline.features import label_rows
-from pipeline.features.chunk import months_of
-from pipeline.features.labels import AHEAD, definition_hash, label_schema
-from pipeline.market.outcomes import Outcomes
-from pipeline.storage.labels import LabelStore, PartOrder
+from pipeline.cli.terminal.options import whole
+from pipeline.dataset.label_store import LabelStore, PartOrder
+from pipeline.features.engine.chunk_features import months_of
+from pipeline.features.labels import label_rows
+from pipeline.features.labels.label_values import AHEAD, definition_hash, label_schema
+from pipeline.market.panel.outcomes import Outcomes
 
 STOCKS = 4000
 MOST_STOCKS = 8700  # a code has four digits and a nought

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 import pipeline
-from pipeline.storage.datasets import DatasetStore
+from pipeline.dataset.publication import DatasetStore
 
 CHUNKS = 20
 FIRST, LAST = dt.date(2023, 1, 1), dt.date(2023, 12, 31)

@@ -31,11 +31,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import manifest
-from pipeline.cli.options import whole
-from pipeline.market.periods import Period, periods_between
-from pipeline.storage.chunks import BuildOrder, ChunkStore
-from pipeline.storage.datasets import DatasetStore
-from pipeline.storage.splice import copy_range
+from pipeline.cli.terminal.options import whole
+from pipeline.dataset.chunk_store import BuildOrder, ChunkStore
+from pipeline.dataset.parquet.splice import copy_range
+from pipeline.dataset.publication import DatasetStore
+from pipeline.market.calendar.periods import Period, periods_between
 
 FIRST = dt.date(2020, 1, 1)
 CODES = 1000

@@ -22,11 +22,11 @@ import numpy as np
 import requests
 
 from pipeline.api.bulk import list_files
-from pipeline.api.endpoints import endpoint_of
-from pipeline.api.fetch import fetch_range
-from pipeline.api.limits import RateLimiter
-from pipeline.api.session import ApiSession
-from pipeline.market.sessions import TradingCalendar
+from pipeline.api.catalogue.endpoints import endpoint_of
+from pipeline.api.day_requests import fetch_range
+from pipeline.api.http.client import ApiSession
+from pipeline.api.http.rate_limit import RateLimiter
+from pipeline.market.calendar.sessions import TradingCalendar
 from pipeline.simulator import AppOptions, LimitOptions, Market, MarketSpec, SimulatorServer
 
 KEY = "simulator"

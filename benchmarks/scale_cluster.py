@@ -25,8 +25,8 @@ from typing import Any
 
 import psutil
 
-from pipeline.tasks.central import answers
-from pipeline.tasks.runtime import RUNNER
+from pipeline.operations.runs.luigid_server import answers
+from pipeline.process.task_process import RUNNER
 
 #: Luigi's own, which the product leaves as they are.
 PING_S, WAIT_S, JITTER_S = 1.0, 1.0, 5.0

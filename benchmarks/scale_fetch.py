@@ -21,10 +21,10 @@ from pathlib import Path
 import option_server
 
 from pipeline.api.bulk import download, list_files, read_csv
-from pipeline.api.endpoints import ENDPOINTS, Endpoint
-from pipeline.api.rows import days_of
-from pipeline.storage.parts import Day
-from pipeline.storage.snapshots import SnapshotStore
+from pipeline.api.catalogue.endpoints import ENDPOINTS, Endpoint
+from pipeline.api.decode.row_checks import days_of
+from pipeline.cache.parts import Day
+from pipeline.cache.snapshots import SnapshotStore
 
 # What the planner is asked for; requests grow by the year, and the warm-up comes on top.
 _PLANNED = (("2023-01-04", "2023-12-29", 1), ("2014-01-06", "2023-12-29", 10))

@@ -36,7 +36,7 @@ from scale_scheduler import Answers
 from scale_tables import Build, Calls
 from scale_units import Units
 
-from pipeline.api.plans import PLANS
+from pipeline.api.catalogue.plans import PLANS
 
 STOCKS, YEARS = 4000, 20
 MONTHS = (3, 1)

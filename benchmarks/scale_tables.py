@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from scale_prediction import Prediction, Work
 from scale_units import Units
 
-from pipeline.api.limits import paced_s
-from pipeline.api.plans import PLAN_BUDGET, Plan, budgets
-from pipeline.features.catalog import warm_up_columns
+from pipeline.api.catalogue.plans import PLAN_BUDGET, Plan, budgets
+from pipeline.api.http.rate_limit import paced_s
+from pipeline.features.engine.catalogue import warm_up_columns
 
 GB = 1e9
 SESSIONS_A_YEAR = 245

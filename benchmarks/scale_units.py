@@ -23,12 +23,15 @@ import pyarrow.parquet as pq
 import scale_fetch
 from scale_prediction import Law, fit, law
 
-from pipeline.storage.chunks import ChunkStore
+from pipeline.dataset.chunk_store import ChunkStore
 
 CHUNK, START, END = "2024Q2", "2024-04-01", "2024-06-28"
 STEPS = ("ValidateSchema", "MergeChunks", "BuildLabels", "BuildReport")
 
-_IMPORTS = "import pipeline.tasks, pipeline.tasks.inputs, pipeline.features.chunk"
+_IMPORTS = (
+    "import pipeline.tasks, pipeline.operations.building.chunk_inputs, "
+    "pipeline.features.engine.chunk_features"
+)
 _INGESTED = (500, 2000)  # market sizes
 _PROBE_BYTES = 512 * 2**20
 

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from alpha158_pandas import alpha158
 
-from pipeline.features import alpha158_rolling
-from pipeline.features.spec import BoolArray
-from pipeline.market.data import Market
-from pipeline.market.panel import CARRY_COLUMNS, Panel
+from pipeline.features.engine.column_spec import BoolArray
+from pipeline.features.price import alpha158_rolling
+from pipeline.market.panel.market_data import Market
+from pipeline.market.panel.price_panel import CARRY_COLUMNS, Panel
 
 _BLOCK = 1000  # lines at a time, as the engine does it
 _TOLERANCE = 1e-6

@@ -15,8 +15,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.features import catalog
-from pipeline.storage.parquet import Layout, RowGroupWriter
+from pipeline.dataset.parquet.layout import Layout, RowGroupWriter
+from pipeline.features.engine import catalogue
 
 _RUNS = 3
 
@@ -65,7 +65,7 @@ def _seconds(write: Callable[[pa.Table, Path], None], rows: pa.Table, path: Path
 
 
 def _ours(rows: pa.Table, path: Path) -> None:
-    layout = Layout(repeating=catalog.repeating_columns())
+    layout = Layout(repeating=catalogue.repeating_columns())
     with RowGroupWriter(path, rows.schema, layout, "benchmark") as writer:
         writer.write(rows)
 

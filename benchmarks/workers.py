@@ -36,11 +36,11 @@ from pathlib import Path
 import common
 import slow_store
 
-from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.datasets import DatasetStore
-from pipeline.storage.place import file_system, place_of
-from pipeline.tasks.central import answers
-from pipeline.tasks.runtime import RUNNER
+from pipeline.dataset.chunk_store import ChunkStore
+from pipeline.dataset.publication import DatasetStore
+from pipeline.filesystem.location import file_system, place_of
+from pipeline.operations.runs.luigid_server import answers
+from pipeline.process.task_process import RUNNER
 
 STOCKS = 24
 LATENCY_MS = 100.0

@@ -35,7 +35,7 @@ if TYPE_CHECKING or _is_luigi_command():
     )
 
 if TYPE_CHECKING:
-    from pipeline.reading import load
+    from pipeline.loading import load
 
 __all__ = [
     "BuildAll",
@@ -53,9 +53,9 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "load":
-        from pipeline import reading
+        from pipeline import loading
 
-        return reading.load
+        return loading.load
     from pipeline import tasks
 
     return getattr(tasks, name)

@@ -1,7 +1,7 @@
 """The agreed columns as typed objects: hash, check against a file's columns, difference.
 
 Pure: nothing here reads a file or a clock. The JSON form is checked on its way in (``from_json``
-refuses a manifest that contradicts itself); files are met in ``pipeline.storage.documents``.
+refuses a manifest that contradicts itself); files are met in ``pipeline.filesystem.documents``.
 """
 
 from __future__ import annotations

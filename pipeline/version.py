@@ -11,11 +11,13 @@ from pathlib import Path
 __version__ = metadata.version("g5")
 
 #: What decides the bytes of a chunk: whole packages, and modules of others.
-_PACKAGES = ("market", "features", "storage")
+_PACKAGES = ("market", "features", "dataset", "cache")
 _MODULES = (
     "manifest.py",
-    *("api/columns.py", "api/decode.py", "api/endpoints.py", "api/fields.py"),
-    *("tasks/chunks.py", "tasks/inputs.py"),
+    *("api/catalogue/source_fields.py", "api/catalogue/endpoints.py", "api/catalogue/fields.py"),
+    "api/decode/page_decoder.py",
+    "api/decode/value_spelling.py",
+    *("tasks/build_chunk.py", "operations/building/chunk_inputs.py"),
 )
 #: Computes the values, or encodes them: another version may differ in the last bit or in a byte.
 _LIBRARIES = ("numba", "numpy", "pyarrow")
@@ -39,5 +41,5 @@ def code_version() -> str:
 def _sources() -> Iterator[Path]:
     here = Path(__file__).parent
     for package in _PACKAGES:
-        yield from sorted((here / package).glob("*.py"))
+        yield from sorted((here / package).rglob("*.py"))
     yield from (here / module for module in _MODULES)

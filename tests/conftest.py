@@ -21,7 +21,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 LONGEST = (
     "tests/test_point_in_time.py",
     "tests/simulator/test_official_client.py",
-    "tests/tasks/test_fetching.py",
+    "tests/operations/fetching/test_source_fetch.py",
     "tests/tasks/test_fetching_simulator.py",
     "tests/test_dialects.py",
     "tests/tasks/test_fetching_killed.py",
@@ -29,10 +29,10 @@ LONGEST = (
     "tests/test_against_reference.py",
     "tests/test_documents.py",
     "tests/tasks/test_interrupted.py",
-    "tests/features/test_audit.py",
+    "tests/features/engine/test_look_ahead_audit.py",
     "tests/tasks/test_operating.py",
     "tests/test_publication_delay.py",
-    "tests/tasks/test_labels.py",
+    "tests/tasks/test_build_labels.py",
     "tests/test_labels_against_reference.py",
     "tests/test_columns_vary.py",
 )

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.storage.pidfile import pid_files
+from pipeline.run_state.pid_file import pid_files
 
 PROJECT = Path(__file__).parents[1]
 README, GUIDE = PROJECT / "README.md", PROJECT / "README.ja.md"

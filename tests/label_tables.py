@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from pipeline.features import chunk, label_rows, matrix, volatility
-from pipeline.features.chunk import months_of
-from pipeline.features.labels import AHEAD, VOLATILITY
-from pipeline.market.outcomes import Outcomes, outcomes_of
-
-from .markets import Day, Tables
+from pipeline.features.engine import chunk_features, chunk_matrix
+from pipeline.features.engine.chunk_features import months_of
+from pipeline.features.labels import label_rows
+from pipeline.features.labels.label_values import AHEAD, VOLATILITY
+from pipeline.features.price import volatility
+from pipeline.market.panel.outcomes import Outcomes, outcomes_of
+from tests.markets import Day, Tables
 
 NEEDED = ("daily_bars", "listed", "topix")
 
@@ -20,8 +21,8 @@ def members(tables: Tables, first: Day, last: Day) -> pa.Table:
     others = [name for name in tables.sources if name not in NEEDED]
     sources = {name: tables.without(*others).source(name) for name in tables.sources}
     sessions = tables.sessions.between(np.datetime64(first), np.datetime64(last))
-    market = chunk.market_of(sources, tables.sessions, sessions)
-    days = matrix.members(market, sessions.size)
+    market = chunk_features.market_of(sources, tables.sessions, sessions)
+    days = chunk_matrix.members(market, sessions.size)
     stored = market.panel.pick(volatility.compute(market)[VOLATILITY])[:, -sessions.size :]
     day, code = np.nonzero(days.universe.T)
     return pa.table(

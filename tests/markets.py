@@ -18,19 +18,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.feather as feather
 
-from pipeline.api.decode import Decoder
-from pipeline.api.endpoints import endpoint_of
-from pipeline.api.paging import Columns as ScannedColumns
-from pipeline.api.rows import ordered
-from pipeline.features import chunk, matrix
-from pipeline.features.chunk import months_of
-from pipeline.features.spec import FloatArray
-from pipeline.features.transforms import HISTORY
-from pipeline.market.asof import decision_time, visible
-from pipeline.market.assemble import COLUMNS
-from pipeline.market.axis import Source
-from pipeline.market.data import Market
-from pipeline.market.sessions import TradingCalendar
+from pipeline.api.catalogue.endpoints import endpoint_of
+from pipeline.api.decode.page_decoder import Decoder
+from pipeline.api.decode.row_checks import ordered
+from pipeline.api.http.pagination import Columns as ScannedColumns
+from pipeline.features.engine import chunk_features, chunk_matrix
+from pipeline.features.engine.chunk_features import months_of
+from pipeline.features.engine.column_spec import FloatArray
+from pipeline.features.engine.transforms import HISTORY
+from pipeline.market.calendar.as_of import decision_time, visible
+from pipeline.market.calendar.sessions import TradingCalendar
+from pipeline.market.panel.assemble import COLUMNS
+from pipeline.market.panel.axis import Source
+from pipeline.market.panel.market_data import Market
 from pipeline.simulator import Market as Exchange
 from pipeline.simulator import MarketSpec
 from tests.shared import once
@@ -230,9 +230,9 @@ class Chunk:
     def rows(self, threads: int = 1) -> pa.Table:
         """Rows of all days, made month by month as the task makes them."""
         days = self.sessions.size
-        members = matrix.members(self.market, days)
+        members = chunk_matrix.members(self.market, days)
         parts = [
-            matrix.rows(members, self.base, start, stop, threads)
+            chunk_matrix.rows(members, self.base, start, stop, threads)
             for start, stop in months_of(self.sessions)
         ]
         return pa.concat_tables(parts).combine_chunks()
@@ -257,8 +257,8 @@ def build(tables: Tables, first: Day, last: Day, *, earlier: int = 0, threads: i
     """
     sources = {name: tables.source(name) for name in tables.sources}
     sessions = tables.sessions.between(np.datetime64(first), np.datetime64(last))
-    market = chunk.market_of(sources, tables.sessions, sessions, earlier)
-    return Chunk(market, sessions, matrix.base_values(market, sessions.size, threads))
+    market = chunk_features.market_of(sources, tables.sessions, sessions, earlier)
+    return Chunk(market, sessions, chunk_matrix.base_values(market, sessions.size, threads))
 
 
 def between(rows: pa.Table, first: Day, last: Day) -> pa.Table:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage import place
+from pipeline.filesystem import location
 
 _START_S = 60.0
 SECRET = "s3-secret-of-the-tests"  # noqa: S105  (of a server on this machine)
@@ -132,7 +132,7 @@ def _forget_clients() -> None:
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
-    place._remote.cache_clear()
+    location._remote.cache_clear()
 
 
 @contextmanager

@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.features import catalog
-from pipeline.features.transforms import HISTORY, transforms_of
+from pipeline.features.engine import catalogue
+from pipeline.features.engine.transforms import HISTORY, transforms_of
 from pipeline.simulator import MarketSpec
-
-from .markets import (
+from tests.markets import (
     OPTIONS_FROM,
     SPEC,
     Chunk,
@@ -30,8 +29,8 @@ from .markets import (
     simulated,
     with_accidents,
 )
-from .reference import transforms as reference_transforms
-from .reference.brute import NAMES, ReferenceMarket, base_value
+from tests.reference import transforms as reference_transforms
+from tests.reference.brute import NAMES, ReferenceMarket, base_value
 
 PER_KIND = 9  # pairs of every kind of event and market
 SOON = (0, 1, 4, 19, 20, 21)  # columns after an event
@@ -191,7 +190,7 @@ def expected_transforms(case: Case, session: np.datetime64, code: str) -> dict[s
     column = HISTORY + int(np.searchsorted(chunk.sessions, session))
     row = {c: i for i, c in enumerate(chunk.market.panel.codes.tolist())}
     expected: dict[str, float | None] = {}
-    for feature in catalog.features():
+    for feature in catalogue.features():
         values = np.broadcast_to(
             chunk.base[feature.name], (len(row), HISTORY + chunk.sessions.size)
         )

@@ -15,10 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.features import catalog
-from pipeline.market.codes import is_ordinary_share
-
-from .markets import BAR_FIELDS, LONGEST, OPTIONS_FROM, Tables, build, simulated
+from pipeline.features.engine import catalogue
+from pipeline.market.panel.codes import is_ordinary_share
+from tests.markets import BAR_FIELDS, LONGEST, OPTIONS_FROM, Tables, build, simulated
 
 FIRST, LAST = "2020-07-01", "2021-06-30"
 BUSY = (dt.date(2021, 2, 1), dt.date(2021, 2, 26))
@@ -129,7 +128,7 @@ def test_no_column_is_empty_or_constant(year: pa.Table):
 
 def test_no_two_base_columns_rank_the_rows_alike(year: pa.Table):
     """Rank correlation of all 87,990 pairs of base columns, at most 0.9999 in absolute value."""
-    names = [feature.name for feature in catalog.features()]
+    names = [feature.name for feature in catalogue.features()]
     frame = year.select(names).to_pandas().astype("float64")
     alike = np.triu(frame.rank().corr(min_periods=100).abs().to_numpy(), 1) > TWINS
     assert not [(names[i], names[j]) for i, j in np.argwhere(alike)]

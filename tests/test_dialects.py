@@ -19,21 +19,21 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.api.endpoints import ENDPOINTS, Endpoint
+from pipeline.api.catalogue.endpoints import ENDPOINTS, Endpoint
+from pipeline.cache.snapshots import SnapshotStore, snapshot_key
 from pipeline.errors import PipelineError
+from pipeline.operations.fetching import source_fetch
+from pipeline.operations.fetching.snapshot_range import SnapshotRange
 from pipeline.simulator import AppOptions, Market, MarketSpec, serving
-from pipeline.simulator.app import DEFAULT_API_KEY
-from pipeline.simulator.dialect import CARELESS, EVIDENCE, PLAIN, Dialect, points
-from pipeline.storage.snapshots import SnapshotStore, snapshot_key
-from pipeline.tasks import fetching
-from pipeline.tasks.plan import SnapshotRange
+from pipeline.simulator.server.app import DEFAULT_API_KEY
+from pipeline.simulator.server.dialect import CARELESS, EVIDENCE, PLAIN, Dialect, points
 from tests.tasks.commands import FEW_SOURCES, ONE_PROCESS, Home, simulator
 from tests.tasks.vendor import settings_at
 
 NOW = "2024-02-08T08:00:00+09:00"
 # Two months that are over, and a year; every source has rows on both sides of the change.
 START, END = dt.date(2023, 12, 26), dt.date(2024, 1, 10)
-SOURCES = tuple(endpoint for endpoint in ENDPOINTS if endpoint.source != fetching.CALENDAR)
+SOURCES = tuple(endpoint for endpoint in ENDPOINTS if endpoint.source != source_fetch.CALENDAR)
 #: Nine of ten rows are those of derivatives, which have no form of their own: random dialects go
 #: without them.
 LIGHT = tuple(e for e in SOURCES if e.source not in {"index_option", "futures"})
@@ -75,13 +75,13 @@ def _fetched(
     folder: Path, route: str, sources: Sequence[Endpoint]
 ) -> dict[str, pa.Table | PipelineError]:
     chosen = settings_at(folder, source_route=route, index_option_parallel_concurrency=8)
-    fetching.keep_calendar(chosen, fetching.fetch_calendar(chosen, END))
+    source_fetch.keep_calendar(chosen, source_fetch.fetch_calendar(chosen, END))
     store = SnapshotStore(folder, chosen.origin)
     found: dict[str, pa.Table | PipelineError] = {}
     for endpoint in sources:
         source, wanted = endpoint.source, SnapshotRange(START, END)
         try:
-            fetching.fetch_snapshot(chosen, source, wanted, "any", lambda _done, _total: None)
+            source_fetch.fetch_snapshot(chosen, source, wanted, "any", lambda _done, _total: None)
         except PipelineError as error:
             found[source] = error
         else:

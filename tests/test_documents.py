@@ -15,7 +15,8 @@ import pytest
 from luigi.configuration import get_config
 
 from pipeline import cli, errors, tasks
-from pipeline.tasks import config, profiles
+from pipeline import configuration as config
+from pipeline.tasks import run_profiles
 from tests import documents
 from tests.documents import GUIDE, PROJECT, README, Ran
 
@@ -99,7 +100,7 @@ def test_the_readme_names_everything() -> None:
     actions = [name for name in subcommands() if name.startswith(("cache ", "sim ", "luigi"))]
     for name in subcommands().keys() - set(actions):
         assert f"`g5 {name}" in text, name
-    for name in (*TASKS, *profiles.SHIPPED, *config.option_names()):
+    for name in (*TASKS, *run_profiles.SHIPPED, *config.option_names()):
         assert f"`{name}`" in text, name
     for task in TASKS.values():
         for name, parameter in task.get_params():
@@ -119,7 +120,7 @@ def test_the_guide_names_what_operators_type() -> None:
         assert re.search(rf"\| ([\d、]*、)?{code}(、[\d、]*)? \|", text), code
 
 
-@pytest.mark.parametrize("profile", profiles.SHIPPED)
+@pytest.mark.parametrize("profile", run_profiles.SHIPPED)
 def test_the_guide_has_the_values_of_the_profiles(profile: str) -> None:
     """The table of settings, held against the file."""
     header, *rows = [
@@ -129,7 +130,7 @@ def test_the_guide_has_the_values_of_the_profiles(profile: str) -> None:
     ]
     column = header.index(profile)
     shown = {row[0]: row[column] for row in rows if len(row) == len(header) and row[column]}
-    content = profiles.shipped(profile).read_text("utf-8").split("[BuildAll]")[0]
+    content = run_profiles.shipped(profile).read_text("utf-8").split("[BuildAll]")[0]
     assert shown == dict(re.findall(r"^(\w+) = (\S+)$", content, re.MULTILINE))
 
 

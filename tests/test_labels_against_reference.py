@@ -8,12 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.features.labels import LABELS
-
-from .label_tables import label_table, members, outcomes
-from .markets import OPTIONS_FROM, SPEC, Tables, accident_codes, simulated, with_accidents
-from .reference.labels import LABELS as REFERENCE
-from .reference.market import ReferenceMarket
+from pipeline.features.labels.label_values import LABELS
+from tests.label_tables import label_table, members, outcomes
+from tests.markets import OPTIONS_FROM, SPEC, Tables, accident_codes, simulated, with_accidents
+from tests.reference.labels import LABELS as REFERENCE
+from tests.reference.market import ReferenceMarket
 
 FIRST, LAST = "2020-09-15", "2020-12-30"
 PER_KIND = 36

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.features import candle, catalog, matrix, price_return
-from pipeline.features.spec import FloatArray
+from pipeline.features.engine import catalogue, chunk_matrix
+from pipeline.features.engine.column_spec import FloatArray
+from pipeline.features.price import candle, price_return
 from pipeline.market.closed_lists import MARKET_TIERS
-from pipeline.market.codes import is_ordinary_share
-from pipeline.market.data import Market
-
-from .markets import (
+from pipeline.market.panel.codes import is_ordinary_share
+from pipeline.market.panel.market_data import Market
+from tests.markets import (
     OPTIONS_FROM,
     SPEC,
     Tables,
@@ -70,7 +70,7 @@ def test_the_market_has_what_breaks_naive_code(tables: Tables, quarter: pa.Table
     """All columns are there and none is empty; codes split, come, go and return in the quarter."""
     assert len(quarter.column_names) == 3540
     empty = {name for name in quarter.column_names if quarter[name].null_count == quarter.num_rows}
-    assert not empty & {feature.name for feature in catalog.features()}
+    assert not empty & {feature.name for feature in catalogue.features()}
     frame = quarter.select(["Date", "Code", "is_traded"]).to_pandas()
     days = frame.groupby("Code")["Date"].agg(["min", "max", "size"])
     first, last = dt.date(2020, 10, 1), dt.date(2020, 12, 30)
@@ -165,7 +165,7 @@ def test_threads_and_blocks_do_not_matter(
     tables: Tables, quarter: pa.Table, monkeypatch: pytest.MonkeyPatch
 ):
     """Two threads over blocks of seven lines give the rows of one thread and one block."""
-    monkeypatch.setattr(matrix, "_BLOCK", 7)
+    monkeypatch.setattr(chunk_matrix, "_BLOCK", 7)
     assert_same_rows(build(tables, FIRST, LAST, threads=2).rows(threads=2), quarter)
 
 
@@ -268,9 +268,9 @@ def sums_from_the_start_of_the_panel(values: FloatArray) -> FloatArray:
 
 DERIVED = {
     column
-    for family in catalog.FAMILIES
+    for family in catalogue.FAMILIES
     if family.SCOPE == "derived"
-    for column in catalog.columns_by_family()[family.FEATURES[0].family]
+    for column in catalogue.columns_by_family()[family.FEATURES[0].family]
 }
 """Columns made of those of other families: a fault spreads to them."""
 
@@ -320,5 +320,5 @@ def test_a_dependence_on_the_start_of_the_chunk_is_caught(
     later = build(tables, "2020-12-01", LAST).rows()
     assert "kbar_len" in differing(later, between(whole, "2020-12-01", LAST))
     assert {"kbar_len"} == {
-        name for name in differing(whole, quarter) if name in {f.name for f in catalog.features()}
+        name for name in differing(whole, quarter) if name in {f.name for f in catalogue.features()}
     }

@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.api.endpoints import endpoint_of
-from pipeline.features import catalog
-from pipeline.features.transforms import transforms_of
-from pipeline.market.asof import first_visible_column
-
-from .markets import OPTIONS_FROM, SPEC, Tables, between, build, differing, simulated
+from pipeline.api.catalogue.endpoints import endpoint_of
+from pipeline.features.engine import catalogue
+from pipeline.features.engine.transforms import transforms_of
+from pipeline.market.calendar.as_of import first_visible_column
+from tests.markets import OPTIONS_FROM, SPEC, Tables, between, build, differing, simulated
 
 FIRST, LAST = "2020-10-05", "2020-11-30"
 
@@ -69,7 +68,7 @@ def columns_of(source: str) -> set[str]:
     """Columns that read a source: the only ones that may change."""
     return {
         feature.name + suffix
-        for feature in catalog.features()
+        for feature in catalogue.features()
         if source in {SOURCES.get(endpoint) for endpoint in feature.endpoints}
         for suffix in ("", *(transform.suffix for transform in transforms_of(feature)))
     }
@@ -121,7 +120,7 @@ def test_every_source_moves_its_columns(tables: Tables, quarter: pa.Table, sourc
     changed = set(differing(gone, quarter))
     own = {
         feature.name
-        for feature in catalog.features()
+        for feature in catalogue.features()
         if {SOURCES.get(endpoint) for endpoint in feature.endpoints} == {source}
     }
     assert own <= changed

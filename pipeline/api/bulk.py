@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pipeline.api.cores import TURNS
-from pipeline.api.csvfile import read_csv
-from pipeline.api.endpoints import Endpoint
-from pipeline.api.faults import Transient
-from pipeline.api.session import ApiSession
-from pipeline.api.transfer import Transfer, UrlSpent
-from pipeline.api.window_message import window_in
+from pipeline.api.catalogue.endpoints import Endpoint
+from pipeline.api.decode.csv_reader import read_csv
+from pipeline.api.decode.parse_semaphore import TURNS
+from pipeline.api.http.client import ApiSession
+from pipeline.api.http.file_transfer import Transfer, UrlSpent
+from pipeline.api.http.retry import Transient
+from pipeline.api.http.window_message import window_in
 from pipeline.errors import ApiError, BadResponse
 
 __all__ = [

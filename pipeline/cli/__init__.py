@@ -12,38 +12,50 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from pipeline.errors import PipelineError
-from pipeline.storage.atomic import unreachable
+from pipeline.filesystem.atomic import unreachable
 
 # Command -> module and help, in the order of the help.
 _COMMANDS = {
-    "sim": ("sim", "synthetic J-Quants v2 server"),
-    "demo": ("demo", "build a dataset from the simulator, without a key"),
-    "regenerate-manifest": ("manifest", "write the schema manifest from the catalogue or a chunk"),
-    "dictionary": ("dictionary", "print or write the data dictionary"),
-    "report": ("report", "write the report about the published dataset anew and print its path"),
-    "cache": ("cache", "list, show or prune the source cache"),
-    "doctor": ("doctor", "check key, plan, every endpoint, limits and machine within a minute"),
-    "audit": ("audit", "rebuild days from less than all data and compare every column"),
-    "plan": ("plan", "what a run would do and why, with nothing written"),
-    "status": ("status", "chunks, gate, dataset, labels and latest run as they stand"),
-    "rebuild": ("rebuild", "ask that chunks be built once more"),
+    "sim": ("maintenance.sim", "synthetic J-Quants v2 server"),
+    "demo": ("running.demo", "build a dataset from the simulator, without a key"),
+    "regenerate-manifest": (
+        "maintenance.regenerate_manifest",
+        "write the schema manifest from the catalogue or a chunk",
+    ),
+    "dictionary": ("inspection.dictionary", "print or write the data dictionary"),
+    "report": (
+        "inspection.report",
+        "write the report about the published dataset anew and print its path",
+    ),
+    "cache": ("maintenance.cache", "list, show or prune the source cache"),
+    "doctor": (
+        "inspection.doctor",
+        "check key, plan, every endpoint, limits and machine within a minute",
+    ),
+    "audit": ("inspection.audit", "rebuild days from less than all data and compare every column"),
+    "plan": ("inspection.plan", "what a run would do and why, with nothing written"),
+    "status": ("inspection.status", "chunks, gate, dataset, labels and latest run as they stand"),
+    "rebuild": ("maintenance.rebuild", "ask that chunks be built once more"),
     "check-chunks": (
-        "check_chunks",
+        "inspection.check_chunks",
         "states of all chunks, and their columns against the manifest",
     ),
-    "merge-chunks": ("merge_chunks", "merge the chunks that are there, without a run"),
-    "check-dataset": ("check_dataset", "keys, days, columns and drift of the merged dataset"),
-    "run": ("run", "start a run: production, incremental, merge or custom"),
-    "stop": ("stop", "end a run in the background"),
-    "daily": ("daily", "bring the dataset up to the last published session"),
+    "merge-chunks": ("maintenance.merge_chunks", "merge the chunks that are there, without a run"),
+    "check-dataset": (
+        "inspection.check_dataset",
+        "keys, days, columns and drift of the merged dataset",
+    ),
+    "run": ("running.run", "start a run: production, incremental, merge or custom"),
+    "stop": ("running.stop", "end a run in the background"),
+    "daily": ("running.daily", "bring the dataset up to the last published session"),
     "health": (
-        "health",
+        "inspection.health",
         "check chunks, dataset, runs, disk and scheduler; quiet when all is well",
     ),
-    "runs": ("runs", "the runs so far, and what each of them did"),
-    "worker": ("worker", "help the runs of a central scheduler: build chunks on this host"),
-    "notify": ("notify", "where alerts go, and whether they arrive"),
-    "luigid": ("luigid", "the central scheduler: watch runs in a browser"),
+    "runs": ("running.runs", "the runs so far, and what each of them did"),
+    "worker": ("running.worker", "help the runs of a central scheduler: build chunks on this host"),
+    "notify": ("running.notify", "where alerts go, and whether they arrive"),
+    "luigid": ("running.luigid", "the central scheduler: watch runs in a browser"),
 }
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.market.quality import Finding
+from pipeline.market.panel.row_rules import Finding
 
 NULL_RATE = 0.10  # change of a null rate, absolute, that is worth a warning
 STABILITY = 1.0  # index from which a distribution counts as another one

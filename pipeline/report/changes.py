@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.report.facts import Earlier, Facts
-from pipeline.report.profile import null_rates
+from pipeline.report.chunk_profile import null_rates
+from pipeline.report.report_facts import Earlier, Facts
 
 LEAST_MOVE = 0.005  # of a null rate, below which it is no news
 _MOVES_SHOWN = 10

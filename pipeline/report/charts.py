@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.report.facts import Surface
-from pipeline.report.profile import DRIFT, TIERS, Profile, null_rates
+from pipeline.report.chunk_profile import DRIFT, TIERS, Profile, null_rates
+from pipeline.report.report_facts import Surface
 
 Spec = dict[str, Any]
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from pipeline.report import charts, operations, quality, summary
+from pipeline.report import charts, data_quality_section, operations_section, summary_section
 from pipeline.report.changes import Changes
-from pipeline.report.dictionary import Entry, entries
-from pipeline.report.facts import Facts
+from pipeline.report.data_dictionary import Entry, entries
 from pipeline.report.markup import Markup, Text, attribute, both, data, section
+from pipeline.report.report_facts import Facts
 
 _LIBRARIES = ("vega.min.js", "vega-lite.min.js")
 _NAVIGATION = (
@@ -44,17 +44,17 @@ def html(facts: Facts, changes: Changes | None, language: str = "auto") -> str:
     """
     drawn = charts.all_of(facts.profiles, facts.surface)
     body = [
-        summary.findings(facts),
-        summary.changes(changes),
-        quality.coverage(facts),
-        quality.nulls(facts),
-        operations.chunks(facts),
-        operations.runs(facts.runs),
-        quality.drift(facts, drawn),
-        quality.market(facts, drawn),
-        operations.sources(facts),
-        operations.quarantine(facts),
-        operations.corrections(facts),
+        summary_section.findings(facts),
+        summary_section.changes(changes),
+        data_quality_section.coverage(facts),
+        data_quality_section.nulls(facts),
+        operations_section.chunks(facts),
+        operations_section.runs(facts.runs),
+        data_quality_section.drift(facts, drawn),
+        data_quality_section.market(facts, drawn),
+        operations_section.sources(facts),
+        operations_section.quarantine(facts),
+        operations_section.corrections(facts),
         _dictionary(),
     ]
     first = "en" if language == "auto" else language
@@ -72,7 +72,7 @@ def html(facts: Facts, changes: Changes | None, language: str = "auto") -> str:
 <a class="skip" href="#main">{both(Text("Skip to the report", "本文へ"))}</a>
 <header>
 <div class="top"><strong>g5</strong>{_switch()}</div>
-{summary.head(facts)}
+{summary_section.head(facts)}
 {_navigation()}
 </header>
 <main id="main" tabindex="-1">

@@ -7,13 +7,13 @@ To add an endpoint: a method of ``Market`` that makes its columns, one row in ``
 path in ``files`` when it has bulk files, a call of the official client in that client's test.
 """
 
-from pipeline.simulator.app import AppOptions
-from pipeline.simulator.bulk import BulkOptions
-from pipeline.simulator.faults import Fault
-from pipeline.simulator.limits import LimitOptions
-from pipeline.simulator.market import Market
-from pipeline.simulator.server import SimulatorServer, serving
-from pipeline.simulator.spec import MarketSpec
+from pipeline.simulator.bulk.bulk_endpoints import BulkOptions
+from pipeline.simulator.delivery.fault_injection import Fault
+from pipeline.simulator.market_spec import MarketSpec
+from pipeline.simulator.server.app import AppOptions
+from pipeline.simulator.server.http_server import SimulatorServer, serving
+from pipeline.simulator.server.request_limits import LimitOptions
+from pipeline.simulator.synthetic_market import Market
 
 __all__ = [
     "AppOptions",

@@ -10,27 +10,29 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pipeline.tasks import config, logs, runtime
+from pipeline import configuration
+from pipeline.process import log_setup, task_process
 
-if runtime.is_main_process():
-    runtime.prepare_main_process()
-config.install_defaults()
-logs.configure()
+if task_process.is_main_process():
+    task_process.prepare_main_process()
+configuration.install_defaults()
+log_setup.configure()
 
-from pipeline.tasks import failures, leading, recording  # noqa: E402  (after Luigi's settings)
+from pipeline.operations.runs import run_recorder, task_failures  # noqa: E402  (after Luigi's settings)
+from pipeline.tasks.worker import leader  # noqa: E402  (after Luigi's settings)
 
-failures.install()
-recording.install()
-leading.install()
+task_failures.install()
+run_recorder.install()
+leader.install()
 
 if TYPE_CHECKING:
-    from pipeline.tasks.build import BuildAll
-    from pipeline.tasks.chunks import BuildChunk
-    from pipeline.tasks.dataset import MergeChunks
-    from pipeline.tasks.labels import BuildLabels
-    from pipeline.tasks.report import BuildReport
-    from pipeline.tasks.snapshots import FetchSource
-    from pipeline.tasks.validation import ValidateSchema
+    from pipeline.tasks.build_all import BuildAll
+    from pipeline.tasks.build_chunk import BuildChunk
+    from pipeline.tasks.build_labels import BuildLabels
+    from pipeline.tasks.build_report import BuildReport
+    from pipeline.tasks.fetch_source import FetchSource
+    from pipeline.tasks.merge_dataset import MergeChunks
+    from pipeline.tasks.validate_schema import ValidateSchema
 
 __all__ = [
     "BuildAll",
@@ -43,13 +45,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "FetchSource": "snapshots",
-    "BuildChunk": "chunks",
-    "ValidateSchema": "validation",
-    "MergeChunks": "dataset",
-    "BuildLabels": "labels",
-    "BuildReport": "report",
-    "BuildAll": "build",
+    "FetchSource": "fetch_source",
+    "BuildChunk": "build_chunk",
+    "ValidateSchema": "validate_schema",
+    "MergeChunks": "merge_dataset",
+    "BuildLabels": "build_labels",
+    "BuildReport": "build_report",
+    "BuildAll": "build_all",
 }
 
 

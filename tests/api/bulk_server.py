@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.api.endpoints import Endpoint
-from pipeline.api.fields import Field
+from pipeline.api.catalogue.endpoints import Endpoint
+from pipeline.api.catalogue.fields import Field
 from tests.api.fakes import FakeServer, Reply, Request
 
 EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"

@@ -15,10 +15,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
-from pipeline.api.clock import check
-from pipeline.api.faults import RetryPolicy
-from pipeline.api.limits import Pacing, RateLimiter
-from pipeline.api.session import ApiSession, Origin, Timeouts
+from pipeline.api.http.client import ApiSession, Origin, Timeouts
+from pipeline.api.http.clock import check
+from pipeline.api.http.rate_limit import Pacing, RateLimiter
+from pipeline.api.http.retry import RetryPolicy
 
 KEY = "secret-key-0123456789"
 

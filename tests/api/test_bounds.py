@@ -20,12 +20,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from pipeline.api import bodies, bulk, transfer
+from pipeline.api import bulk
 from pipeline.api.bulk import BulkFile, download
-from pipeline.api.deadline import Deadline
-from pipeline.api.faults import RetryPolicy
-from pipeline.api.limits import RateLimiter
-from pipeline.api.session import ApiSession, Timeouts
+from pipeline.api.http import bodies, file_transfer
+from pipeline.api.http.client import ApiSession, Timeouts
+from pipeline.api.http.deadline import Deadline
+from pipeline.api.http.rate_limit import RateLimiter
+from pipeline.api.http.retry import RetryPolicy
 from pipeline.errors import ApiError, BadResponse
 from tests.api.bulk_server import packed
 from tests.api.fakes import KEY, FakeServer, Reply, session_to
@@ -226,9 +227,9 @@ def bomb(size: int, head: bytes = b'{"data": "', piece: int = 1 << 20) -> bytes:
 _PEAK = """
 import sys, threading
 from pipeline.api import bodies
-from pipeline.api.faults import RetryPolicy
-from pipeline.api.limits import RateLimiter
-from pipeline.api.session import ApiSession
+from pipeline.api.http.retry import RetryPolicy
+from pipeline.api.http.rate_limit import RateLimiter
+from pipeline.api.http.client import ApiSession
 from pipeline.errors import BadResponse
 
 def peak():
@@ -568,4 +569,4 @@ REAL, HERE = "https://api.jquants.com/v2", "http://127.0.0.1:9/v2"
 )
 def test_where_files_may_come_from(url: str, api: str, good: bool) -> None:
     """Https from public hosts; this machine only for an API that is on it."""
-    assert (transfer._fault(url, api) == "") is good
+    assert (file_transfer._fault(url, api) == "") is good

@@ -22,8 +22,8 @@ from pipeline.api.bulk import (
     span,
     wanted,
 )
-from pipeline.api.endpoints import endpoint_of
-from pipeline.api.faults import RetryPolicy
+from pipeline.api.catalogue.endpoints import endpoint_of
+from pipeline.api.http.retry import RetryPolicy
 from pipeline.errors import ApiError, BadResponse, StorageError
 from tests.api.bulk_server import BulkServer, as_csv, packed, wire_row
 from tests.api.fakes import KEY, FakeClock, FakeServer, Reply, session_to

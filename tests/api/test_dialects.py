@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.api.csvfile import read_csv
-from pipeline.api.decode import Decoder
-from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
-from pipeline.api.fields import FLAG, TRUTH, Field
-from pipeline.api.rows import ordered
+from pipeline.api.catalogue.endpoints import ENDPOINTS, Endpoint, endpoint_of
+from pipeline.api.catalogue.fields import FLAG, TRUTH, Field
+from pipeline.api.decode.csv_reader import read_csv
+from pipeline.api.decode.page_decoder import Decoder
+from pipeline.api.decode.row_checks import ordered
 from pipeline.errors import BadResponse
 from pipeline.quarantine import notes_of
 from tests.api.bulk_server import wire_row

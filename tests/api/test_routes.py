@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.api.bulk import download, list_files, read_csv
-from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
-from pipeline.api.fetch import collect_dates, fetch_range
-from pipeline.api.files import find_files
-from pipeline.api.rows import days_of
+from pipeline.api.catalogue.endpoints import ENDPOINTS, Endpoint, endpoint_of
+from pipeline.api.day_requests import collect_dates, fetch_range
+from pipeline.api.decode.row_checks import days_of
+from pipeline.api.local_files import find_files
 from tests.api.bulk_server import BulkServer, as_csv, packed, wire_row
 from tests.api.fakes import FakeServer, Reply, Request, session_to
 

@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 import pytest
 
 from pipeline.api.bulk import download, list_files, read_csv
-from pipeline.api.decode import Decoder
-from pipeline.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
-from pipeline.api.faults import RetryPolicy
-from pipeline.api.fetch import collect_dates, fetch_range
-from pipeline.api.files import find_files
-from pipeline.api.rows import ordered
-from pipeline.api.session import ApiSession
+from pipeline.api.catalogue.endpoints import ENDPOINTS, Endpoint, endpoint_of
+from pipeline.api.day_requests import collect_dates, fetch_range
+from pipeline.api.decode.page_decoder import Decoder
+from pipeline.api.decode.row_checks import ordered
+from pipeline.api.http.client import ApiSession
+from pipeline.api.http.retry import RetryPolicy
+from pipeline.api.local_files import find_files
 from pipeline.errors import ApiError, UsageError
-from pipeline.market.sessions import TradingCalendar
+from pipeline.market.calendar.sessions import TradingCalendar
 from pipeline.simulator import AppOptions, Fault, Market, MarketSpec, serving
 from tests.api.fakes import KEY, session_to
 

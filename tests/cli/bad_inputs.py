@@ -31,9 +31,10 @@ import pyarrow.parquet as pq
 
 from pipeline import cli
 from pipeline.manifest import Manifest, to_json
-from pipeline.tasks import logs, planning
-from tests.cli.chunk_folders import MANIFEST, Folder, folder_with
-from tests.storage.builders import COLUMNS
+from pipeline.operations.planning import run_plan
+from pipeline.process import log_setup
+from tests.cli.inspection.chunk_folders import MANIFEST, Folder, folder_with
+from tests.dataset.builders import COLUMNS
 
 PROJECT = Path(__file__).resolve().parents[2]
 GOLDEN = PROJECT / "tests/data/bad_inputs.txt"
@@ -315,14 +316,14 @@ def _here(words: list[str]) -> tuple[int, str, str]:
         with redirect_stdout(out), redirect_stderr(err):
             code = cli.main(words)
     finally:
-        if planning._lock is not None:  # the hold of this command ends with it
-            planning._lock.close()
-            planning._lock = None
+        if run_plan._lock is not None:  # the hold of this command ends with it
+            run_plan._lock.close()
+            run_plan._lock = None
         for name, value in kept.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-        logs.configure()
+        log_setup.configure()
     return code, out.getvalue(), err.getvalue()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_run import g5
+from tests.cli.running.test_run import g5
 from tests.tasks.commands import PROJECT
 
 

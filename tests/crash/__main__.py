@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.cli.options import whole
+from pipeline.cli.terminal.options import whole
 from tests.arguments import folder as existing_folder
 from tests.crash.scenes import NAMES, Scene, scenes
 from tests.crash.trials import TRIALS, Verdict, run_trial

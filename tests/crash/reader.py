@@ -25,12 +25,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.dataset.chunk_store import ChunkStore
+from pipeline.dataset.label_store import LabelStore
+from pipeline.dataset.merge_inputs import Source, dataset_hash
+from pipeline.dataset.publication import DatasetStore
 from pipeline.errors import PipelineError
-from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.datasets import DatasetStore
-from pipeline.storage.documents import Kind, parse_document
-from pipeline.storage.labels import LabelStore
-from pipeline.storage.merged import Source, dataset_hash
+from pipeline.filesystem.documents import Kind, parse_document
 
 _PAUSE_S = 0.004  # between two looks: the build needs the processor too
 _KNOWN_GOOD: dict[str, int] = {}  # rows by sha256: the same bytes need not be decoded again

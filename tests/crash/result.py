@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pipeline.storage.datasets import DatasetStore
-from pipeline.storage.labels import LabelStore
-from pipeline.storage.merged import Source, dataset_hash
+from pipeline.dataset.label_store import LabelStore
+from pipeline.dataset.merge_inputs import Source, dataset_hash
+from pipeline.dataset.publication import DatasetStore
 from tests.tasks.commands import Home, sha
 
 #: Of the metadata of a chunk: what is in it. The rest says when, how and from what it was made: a

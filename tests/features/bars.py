@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.features.spec import FloatArray
-from pipeline.market.panel import Panel
+from pipeline.features.engine.column_spec import FloatArray
+from pipeline.market.panel.price_panel import Panel
 
 Bars = dict[str, FloatArray]
 

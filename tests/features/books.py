@@ -7,8 +7,8 @@ from types import ModuleType
 
 import numpy as np
 
-from pipeline.features.spec import FloatArray
-from pipeline.market.data import Market
+from pipeline.features.engine.column_spec import FloatArray
+from pipeline.market.panel.market_data import Market
 from tests.market import hand
 from tests.market.records import source
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.features.spec import FloatArray
-from pipeline.market.futures import Contracts
-from pipeline.market.indices import INDEX_CODES, IndexCloses, Topix
-from pipeline.market.panel import DateArray
-
-from .bars import market_of, random_bars
+from pipeline.features.engine.column_spec import FloatArray
+from pipeline.market.derivatives.futures_quotes import Contracts
+from pipeline.market.panel.benchmark_levels import INDEX_CODES, IndexCloses, Topix
+from pipeline.market.panel.price_panel import DateArray
+from tests.features.bars import market_of, random_bars
 
 S33 = (50.0, 1050.0, 3650.0, 9050.0)
 S17 = (1.0, 7.0)

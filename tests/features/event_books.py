@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pipeline.features.spec import FloatArray
-from pipeline.market.alerts import margin_alerts
-from pipeline.market.data import Market
-from pipeline.market.margin import margin_records
-from pipeline.market.reactions import earnings_events
-from pipeline.market.schedule import earnings_schedule
-from pipeline.market.short_reports import short_reports
+from pipeline.features.engine.column_spec import FloatArray
+from pipeline.market.books.announcement_dates import earnings_schedule
+from pipeline.market.books.earnings_reaction import earnings_events
+from pipeline.market.panel.market_data import Market
+from pipeline.market.positioning.margin_balance import margin_records
+from pipeline.market.positioning.margin_disclosures import margin_alerts
+from pipeline.market.positioning.short_reports import short_reports
 from tests.market import hand
 from tests.market.records import source
 

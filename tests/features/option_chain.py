@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import vollib.black
 
-from pipeline.market.options import option_quotes
+from pipeline.market.derivatives.option_quotes import option_quotes
 
 Row = dict[str, Any]
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.features.spec import FloatArray
-from pipeline.market.indices import Topix
-from pipeline.market.panel import Panel
-from pipeline.market.parts import LimitFlags
-
-from .bars import Bars, market_of
+from pipeline.features.engine.column_spec import FloatArray
+from pipeline.market.panel.benchmark_levels import Topix
+from pipeline.market.panel.intraday_bars import LimitFlags
+from pipeline.market.panel.price_panel import Panel
+from tests.features.bars import Bars, market_of
 
 SHARES = 1e6
 

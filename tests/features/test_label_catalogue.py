@@ -12,9 +12,10 @@ import pytest
 
 from pipeline import manifest
 from pipeline.errors import UsageError
-from pipeline.features import catalog, label_rows, labels
-from pipeline.features.kernels import lagged
-from pipeline.features.labels import LABELS, Label, label_schema
+from pipeline.features.engine import catalogue
+from pipeline.features.engine.window_kernels import lagged
+from pipeline.features.labels import label_rows, label_values
+from pipeline.features.labels.label_values import LABELS, Label, label_schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +46,7 @@ def test_each_label_looks_ahead_as_far_as_its_formula_says() -> None:
         said = re.search(r"Uses columns up to T\+(\d+); never a model input$", label.formula)
         assert said is not None
         assert label.ahead == int(said[1])
-    assert labels.AHEAD == 21
+    assert label_values.AHEAD == 21
 
 
 def test_every_column_of_the_label_table_says_that_it_is_a_label() -> None:
@@ -61,13 +62,13 @@ def test_every_column_of_the_label_table_says_that_it_is_a_label() -> None:
 
 def test_no_label_is_a_column_of_the_catalogue() -> None:
     """Neither by name nor by role; a label is no feature, and its module no family."""
-    columns = manifest.columns_of(catalog.column_schema())
+    columns = manifest.columns_of(catalogue.column_schema())
     assert manifest.labels_among(columns) == ()
-    assert not {label.name for label in LABELS} & set(catalog.column_schema().names)
-    assert not any(isinstance(feature, Label) for feature in catalog.features())
-    assert not any(isinstance(label, catalog.Feature) for label in LABELS)
-    assert labels not in catalog.FAMILIES
-    for module in (labels, label_rows):
+    assert not {label.name for label in LABELS} & set(catalogue.column_schema().names)
+    assert not any(isinstance(feature, Label) for feature in catalogue.features())
+    assert not any(isinstance(label, catalogue.Feature) for label in LABELS)
+    assert label_values not in catalogue.FAMILIES
+    for module in (label_values, label_rows):
         assert not {"FEATURES", "SCOPE"} & vars(module).keys()
 
 
@@ -91,7 +92,7 @@ def test_no_family_can_reach_the_columns_after_its_rows() -> None:
 )
 def test_a_manifest_with_a_label_is_refused(column: manifest.Column) -> None:
     """By its name though it says feature, and by its role under another name."""
-    keys = tuple(manifest.columns_of(catalog.column_schema()))[:2]
+    keys = tuple(manifest.columns_of(catalogue.column_schema()))[:2]
     document = manifest.to_json(manifest.Manifest("1.0.0", "2024-06-03", "x", (*keys, column)))
     with pytest.raises(UsageError, match=rf"labels, which are never inputs: '{column.name}'"):
         manifest.from_json(document)

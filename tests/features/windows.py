@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.features.spec import FloatArray
+from pipeline.features.engine.column_spec import FloatArray
 
 PROPERTY = settings(deadline=None, max_examples=80)  # the first call compiles
 

@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from pipeline.api.endpoints import endpoint_of
-from pipeline.market.axis import Axis, Source
-from pipeline.market.fiscal import Points
-from pipeline.market.sessions import TradingCalendar
-from pipeline.market.statement_book import COLUMNS
-from pipeline.market.statements import Statements, statements
-
-from .hand import FIRST_DAY
+from pipeline.api.catalogue.endpoints import endpoint_of
+from pipeline.market.books.fiscal_periods import Points
+from pipeline.market.books.statement_book import COLUMNS
+from pipeline.market.books.statements import Statements, statements
+from pipeline.market.calendar.sessions import TradingCalendar
+from pipeline.market.panel.axis import Axis, Source
+from tests.market.hand import FIRST_DAY
 
 Row = dict[str, object]
 

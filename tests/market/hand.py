@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from pipeline.api.endpoints import endpoint_of
-from pipeline.market.assemble import COLUMNS, assemble
-from pipeline.market.axis import Source
-from pipeline.market.data import Market
-from pipeline.market.panel import Panel
-from pipeline.market.sessions import DateArray, TradingCalendar
+from pipeline.api.catalogue.endpoints import endpoint_of
+from pipeline.market.calendar.sessions import DateArray, TradingCalendar
+from pipeline.market.panel.assemble import COLUMNS, assemble
+from pipeline.market.panel.axis import Source
+from pipeline.market.panel.market_data import Market
+from pipeline.market.panel.price_panel import Panel
 
 FIRST_DAY = np.datetime64("2023-01-02")  # a Monday
 NAN = float("nan")

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from pipeline.api.endpoints import endpoint_of
-from pipeline.market.axis import Axis, Source
+from pipeline.api.catalogue.endpoints import endpoint_of
+from pipeline.market.panel.axis import Axis, Source
 from tests.market import hand
 
 CODES = ("10010", "10020", "10030")

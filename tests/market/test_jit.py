@@ -10,8 +10,8 @@ import pipeline.features
 from pipeline.market.jit import Kernel
 
 _MODULES = [
-    importlib.import_module(f"pipeline.features.{info.name}")
-    for info in pkgutil.iter_modules(pipeline.features.__path__)
+    importlib.import_module(info.name)
+    for info in pkgutil.walk_packages(pipeline.features.__path__, "pipeline.features.")
 ]
 
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from .market import History
-from .operators import (
+from tests.reference.market import History
+from tests.reference.operators import (
     Value,
     Values,
     after,

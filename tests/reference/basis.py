@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-from .market import CARRY, ReferenceMarket, remembered
-from .operators import Value
+from tests.reference.market import CARRY, ReferenceMarket, remembered
+from tests.reference.operators import Value
 
 
 @remembered

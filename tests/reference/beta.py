@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .futures import fut_topix_basis
-from .market import Feature, History, ReferenceMarket, of_line
-from .operators import Value, at_least, back, complete, mean, ratio, std, var, window
-from .series import topix_returns
-from .volatility import YEAR
+from tests.reference.futures import fut_topix_basis
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.operators import Value, at_least, back, complete, mean, ratio, std, var, window
+from tests.reference.series import topix_returns
+from tests.reference.volatility import YEAR
 
 MOMENTUM = range(20, 250)
 """Ages of the residuals in resid_mom_250_20."""

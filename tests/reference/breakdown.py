@@ -6,9 +6,9 @@ import datetime as dt
 import math
 from collections.abc import Callable
 
-from .market import Feature, History, ReferenceMarket, of_line, remembered
-from .operators import Value, ratio
-from .tables import Row
+from tests.reference.market import Feature, History, ReferenceMarket, of_line, remembered
+from tests.reference.operators import Value, ratio
+from tests.reference.tables import Row
 
 Part = Callable[[Row], float]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import (
+from tests.reference import (
     alpha158_rolling,
     beta,
     breakdown,
@@ -50,8 +50,8 @@ from . import (
     valuation,
     volatility,
 )
-from .market import Feature, ReferenceMarket, of_bars, of_market
-from .operators import Value
+from tests.reference.market import Feature, ReferenceMarket, of_bars, of_market
+from tests.reference.operators import Value
 
 __all__ = ["NAMES", "ReferenceMarket", "base_value", "catalogue", "transform_value", "universe"]
 

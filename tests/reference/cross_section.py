@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable
 
-from .market import CARRY, NO_BAR, History, ReferenceMarket, remembered
-from .operators import Value, mean, present, simple_return
+from tests.reference.market import CARRY, NO_BAR, History, ReferenceMarket, remembered
+from tests.reference.operators import Value, mean, present, simple_return
 
 
 @remembered

@@ -6,16 +6,16 @@ import datetime as dt
 import math
 from collections.abc import Callable
 
-from .basis import factor_after
-from .breakdown import FEATURES as BREAKDOWN
-from .breakdown import amount, bought, records
-from .liquidity import mktcap_turnover_20d
-from .margin import FEATURES as MARGIN
-from .market import Feature, History, ReferenceMarket, of_line, remembered
-from .operators import Value, at_least, back, mean, minus_one, ratio
-from .price_return import ret_prev
-from .short_position import FEATURES as SHORT_POSITION
-from .transforms import cross_section
+from tests.reference.basis import factor_after
+from tests.reference.breakdown import FEATURES as BREAKDOWN
+from tests.reference.breakdown import amount, bought, records
+from tests.reference.liquidity import mktcap_turnover_20d
+from tests.reference.margin import FEATURES as MARGIN
+from tests.reference.market import Feature, History, ReferenceMarket, of_line, remembered
+from tests.reference.operators import Value, at_least, back, mean, minus_one, ratio
+from tests.reference.price_return import ret_prev
+from tests.reference.short_position import FEATURES as SHORT_POSITION
+from tests.reference.transforms import cross_section
 
 
 def cost_gap(side: str) -> Callable[[ReferenceMarket, History], Value]:

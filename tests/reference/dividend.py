@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-from .basis import carried_close, factor_after, factor_after_column
-from .forecasts import changes, forecasts
-from .identity import listing_age_td
-from .market import Feature, History, ReferenceMarket, of_line
-from .operators import Value, back, equal, minus_one, present, ratio
-from .publication import Record, known
-from .schedule import columns_until
-from .statements import Item, book
+from tests.reference.basis import carried_close, factor_after, factor_after_column
+from tests.reference.forecasts import changes, forecasts
+from tests.reference.identity import listing_age_td
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.operators import Value, back, equal, minus_one, present, ratio
+from tests.reference.publication import Record, known
+from tests.reference.schedule import columns_until
+from tests.reference.statements import Item, book
 
 DEPTH = 500
 """Columns after which a notice counts for nothing."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from .market import Feature, History, ReferenceMarket, of_line
-from .operators import Value, at_least, back, mean, ratio, window
-from .publication import Record, column_after
-from .schedule import days_to_next, next_event
-from .series import topix, topix_returns
-from .statements import book, disclosure
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.operators import Value, at_least, back, mean, ratio, window
+from tests.reference.publication import Record, column_after
+from tests.reference.schedule import days_to_next, next_event
+from tests.reference.series import topix, topix_returns
+from tests.reference.statements import book, disclosure
 
 LONGER_SESSION = dt.date(2024, 11, 5)
 """First day on which the session ended at 15:30 instead of 15:00."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from .market import ReferenceMarket, remembered
-from .publication import Record, records
-from .statements import DEPTH, Item, Year, book, disclosure, year_of
+from tests.reference.market import ReferenceMarket, remembered
+from tests.reference.publication import Record, records
+from tests.reference.statements import DEPTH, Item, Year, book, disclosure, year_of
 
 MAX_AGE = 300
 """Columns for which a forecast is used, from its disclosure on."""

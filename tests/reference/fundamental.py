@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .market import Feature, History, ReferenceMarket, of_line
-from .operators import Value, at_least, mean, minus_one, ratio, std
-from .statements import QUARTERS, Book, Period, fresh_book
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.operators import Value, at_least, mean, minus_one, ratio, std
+from tests.reference.statements import QUARTERS, Book, Period, fresh_book
 
 STANDARDS = {"JP": 1, "IFRS": 2, "US": 3, "JMIS": 4, "Foreign": 5, "REIT": 6}
 

@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from .market import Feature, ReferenceMarket, of_market, remembered
-from .operators import Value, complete, minus_one, ratio
-from .series import nikkei, topix
-from .tables import Row
+from tests.reference.market import Feature, ReferenceMarket, of_market, remembered
+from tests.reference.operators import Value, complete, minus_one, ratio
+from tests.reference.series import nikkei, topix
+from tests.reference.tables import Row
 
 TOPIX, NIKKEI, JGB = "TOPIXF", "NK225F", "JGBLF"
 

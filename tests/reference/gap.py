@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .beta import regression
-from .market import Feature, History, ReferenceMarket, of_bars, of_line
-from .moving_average import true_range
-from .operators import (
+from tests.reference.beta import regression
+from tests.reference.market import Feature, History, ReferenceMarket, of_bars, of_line
+from tests.reference.moving_average import true_range
+from tests.reference.operators import (
     Value,
     at_least,
     back,
@@ -17,7 +17,7 @@ from .operators import (
     wilder,
     window,
 )
-from .topix_index import topix_overnight
+from tests.reference.topix_index import topix_overnight
 
 SMALLEST_GAP = 0.001
 

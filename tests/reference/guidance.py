@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from .basis import carried_close
-from .forecasts import Change, changes, forecasts, guidance
-from .fundamental import minus, over_positive
-from .market import Feature, History, ReferenceMarket, of_line
-from .operators import Value, minus_one, ratio
-from .statements import Book, Period, book, shares
+from tests.reference.basis import carried_close
+from tests.reference.forecasts import Change, changes, forecasts, guidance
+from tests.reference.fundamental import minus, over_positive
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.operators import Value, minus_one, ratio
+from tests.reference.statements import Book, Period, book, shares
 
 YEAR = 250
 """Columns in which revisions are counted."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from .market import Feature, ReferenceMarket
-from .operators import Value
+from tests.reference.market import Feature, ReferenceMarket
+from tests.reference.operators import Value
 
 CODE = "13010"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .market import History
-from .operators import Value, window
+from tests.reference.market import History
+from tests.reference.operators import Value, window
 
 SCALES = {
     "TOPIX Core30": 5,

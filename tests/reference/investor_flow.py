@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from .market import Feature, History, ReferenceMarket, of_line, of_market, remembered
-from .operators import Value, at_least, complete, mean, ratio, std
-from .tables import Row
+from tests.reference.market import Feature, History, ReferenceMarket, of_line, of_market, remembered
+from tests.reference.operators import Value, at_least, complete, mean, ratio, std
+from tests.reference.tables import Row
 
 WHOLE_MARKET = "TokyoNagoya"
 SECTIONS = {

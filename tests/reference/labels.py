@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from .basis import factor_after
-from .cross_section import sector_members
-from .market import Bar, Feature, ReferenceMarket, remembered
-from .operators import Value, difference, mean, present, ratio, simple_return
-from .volatility import realized_vol
+from tests.reference.basis import factor_after
+from tests.reference.cross_section import sector_members
+from tests.reference.market import Bar, Feature, ReferenceMarket, remembered
+from tests.reference.operators import Value, difference, mean, present, ratio, simple_return
+from tests.reference.volatility import realized_vol
 
 HORIZONS = (1, 2, 5, 10, 20)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from .market import Bar, History
-from .operators import Value, back
+from tests.reference.market import Bar, History
+from tests.reference.operators import Value, back
 
 LIMIT_WIDTHS = {
     100: 30,

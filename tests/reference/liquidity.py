@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from .market import Feature, History, ReferenceMarket, of_bars, of_line
-from .operators import (
+from tests.reference.market import Feature, History, ReferenceMarket, of_bars, of_line
+from tests.reference.operators import (
     Value,
     at_least,
     back,
@@ -16,7 +16,7 @@ from .operators import (
     ratio,
     window,
 )
-from .valuation import mktcap
+from tests.reference.valuation import mktcap
 
 
 def sign(x: float) -> int:

@@ -6,11 +6,11 @@ import datetime as dt
 import math
 from collections.abc import Callable
 
-from .basis import factor_after
-from .market import Feature, History, ReferenceMarket, of_line, remembered
-from .operators import Value, at_least, complete, mean, ratio, std, window
-from .publication import Record, known
-from .statements import shares
+from tests.reference.basis import factor_after
+from tests.reference.market import Feature, History, ReferenceMarket, of_line, remembered
+from tests.reference.operators import Value, at_least, complete, mean, ratio, std, window
+from tests.reference.publication import Record, known
+from tests.reference.statements import shares
 
 STALE = 20
 """Columns for which a record is in force, from its publication on."""

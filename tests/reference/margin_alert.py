@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
-from .basis import factor_after
-from .margin import advs20, log_share_ratio
-from .market import Feature, History, ReferenceMarket, of_line
-from .operators import Value, ratio
-from .publication import Record, known
+from tests.reference.basis import factor_after
+from tests.reference.margin import advs20, log_share_ratio
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.operators import Value, ratio
+from tests.reference.publication import Record, known
 
 CLASSES = {"001", "002", "003", "004", "005", "006", "101", "102"}
 

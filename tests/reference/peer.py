@@ -7,15 +7,25 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .cross_section import mean_return, values_of
-from .liquidity import adv60, adv60_log
-from .market import Feature, History, ReferenceMarket, of_line, remembered
-from .operators import Value, at_least, complete, difference, mean, present, ratio, std, window
-from .price_return import ret_prev
-from .sector import members as sector_mates
-from .sector import ret_20d
-from .transforms import cross_section
-from .valuation import log_mktcap
+from tests.reference.cross_section import mean_return, values_of
+from tests.reference.liquidity import adv60, adv60_log
+from tests.reference.market import Feature, History, ReferenceMarket, of_line, remembered
+from tests.reference.operators import (
+    Value,
+    at_least,
+    complete,
+    difference,
+    mean,
+    present,
+    ratio,
+    std,
+    window,
+)
+from tests.reference.price_return import ret_prev
+from tests.reference.sector import members as sector_mates
+from tests.reference.sector import ret_20d
+from tests.reference.transforms import cross_section
+from tests.reference.valuation import log_mktcap
 
 WIDTH = 120
 PEERS = 10

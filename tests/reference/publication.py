@@ -12,9 +12,9 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .market import ReferenceMarket, remembered
-from .operators import Value
-from .tables import Row
+from tests.reference.market import ReferenceMarket, remembered
+from tests.reference.operators import Value
+from tests.reference.tables import Row
 
 LONG_BREAK = dt.timedelta(days=6)
 """A second trading day later than this after the application means holidays: one day more."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
-from .market import ReferenceMarket, remembered
-from .publication import Record, known
+from tests.reference.market import ReferenceMarket, remembered
+from tests.reference.publication import Record, known
 
 DEPTH = 120
 """Columns after which an announcement counts for nothing: FYE repeats every year."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .cross_section import returns, sector17_members, sector_members, values_of
-from .market import Feature, History, ReferenceMarket, of_line
-from .market_breadth import earn_density, is_above_sma20
-from .operators import Value, at_least, ema, mean, minus_one, ratio, std
-from .price_return import ret_prev
-from .series import index, realized_vol, return_over
+from tests.reference.cross_section import returns, sector17_members, sector_members, values_of
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.market_breadth import earn_density, is_above_sma20
+from tests.reference.operators import Value, at_least, ema, mean, minus_one, ratio, std
+from tests.reference.price_return import ret_prev
+from tests.reference.series import index, realized_vol, return_over
 
 SECTOR_INDEX = {
     "0050": "0040",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .cross_section import values_of
-from .market import Feature, History, ReferenceMarket, of_line
-from .operators import Value, at_least, difference
-from .price_return import ret_prev
-from .sector import SMALLEST, members, ret_20d, sec17_ret_20d, sector_idx_ret
+from tests.reference.cross_section import values_of
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.operators import Value, at_least, difference
+from tests.reference.price_return import ret_prev
+from tests.reference.sector import SMALLEST, members, ret_20d, sec17_ret_20d, sector_idx_ret
 
 
 def rel_to_sector_idx(k: int) -> Callable[[ReferenceMarket, History], Value]:

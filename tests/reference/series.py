@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 
-from .market import DEPTH, ReferenceMarket, remembered
-from .operators import Value, Values, after, complete, log_return, simple_return, std, window
-from .tables import Row
-from .volatility import YEAR
+from tests.reference.market import DEPTH, ReferenceMarket, remembered
+from tests.reference.operators import (
+    Value,
+    Values,
+    after,
+    complete,
+    log_return,
+    simple_return,
+    std,
+    window,
+)
+from tests.reference.tables import Row
+from tests.reference.volatility import YEAR
 
 
 @remembered

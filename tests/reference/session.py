@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from .market import Bar, History
-from .operators import Value, at_least, difference, minus_one, ratio
+from tests.reference.market import Bar, History
+from tests.reference.operators import Value, at_least, difference, minus_one, ratio
 
 
 def of_day(formula: Callable[[Bar], Value]) -> Callable[[History], Value]:

@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Callable
 from functools import partial
 
-from .basis import is_listed
-from .market import Feature, History, ReferenceMarket, of_line, remembered
-from .operators import Value
-from .publication import Record, known
+from tests.reference.basis import is_listed
+from tests.reference.market import Feature, History, ReferenceMarket, of_line, remembered
+from tests.reference.operators import Value
+from tests.reference.publication import Record, known
 
 DEPTH = 250
 """Columns for which a report stands, from its disclosure on."""

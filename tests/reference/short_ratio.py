@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-from .market import Feature, History, ReferenceMarket, of_line
-from .operators import Value, ratio
-from .tables import Row
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.operators import Value, ratio
+from tests.reference.tables import Row
 
 
 def total(rows: list[Row], *fields: str) -> float:

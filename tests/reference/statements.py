@@ -7,10 +7,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .basis import factor_after_column
-from .market import ReferenceMarket, remembered
-from .operators import Value
-from .publication import Record, records
+from tests.reference.basis import factor_after_column
+from tests.reference.market import ReferenceMarket, remembered
+from tests.reference.operators import Value
+from tests.reference.publication import Record, records
 
 DEPTH = 1100
 """Columns after which a disclosure counts for nothing."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .basis import factor_after_column
-from .market import Feature, History, ReferenceMarket, of_line
-from .operators import Value, minus_one, ratio
-from .statements import Book, Period, fresh_book, net_shares
+from tests.reference.basis import factor_after_column
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.operators import Value, minus_one, ratio
+from tests.reference.statements import Book, Period, fresh_book, net_shares
 
 MISMATCH = 0.5
 """A larger change between two periods is a split the statements do not agree on."""

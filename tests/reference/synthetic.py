@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .market import ReferenceMarket
+from tests.reference.market import ReferenceMarket
 
 CODE = "13010"
 COLUMNS = 700

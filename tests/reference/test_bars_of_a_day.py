@@ -8,10 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from .brute import base_value
-from .gap import FEATURES as GAP
-from .limit import LIMIT_WIDTHS
-from .synthetic import CODE, COLUMNS, LAST, flat_bars, market_of, random_bars, without_trades
+from tests.reference.brute import base_value
+from tests.reference.gap import FEATURES as GAP
+from tests.reference.limit import LIMIT_WIDTHS
+from tests.reference.synthetic import (
+    CODE,
+    COLUMNS,
+    LAST,
+    flat_bars,
+    market_of,
+    random_bars,
+    without_trades,
+)
 
 END = COLUMNS - 1
 

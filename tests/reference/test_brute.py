@@ -10,8 +10,15 @@ import pandas as pd
 import pytest
 import talib
 
-from .brute import NAMES, ReferenceMarket, base_value, catalogue, transform_value, universe
-from .synthetic import (
+from tests.reference.brute import (
+    NAMES,
+    ReferenceMarket,
+    base_value,
+    catalogue,
+    transform_value,
+    universe,
+)
+from tests.reference.synthetic import (
     BAR_FIELDS,
     CODE,
     COLUMNS,
@@ -24,7 +31,7 @@ from .synthetic import (
     random_bars,
     without_trades,
 )
-from .transforms import SUFFIXES, cross_section, suffixes_of, time_series
+from tests.reference.transforms import SUFFIXES, cross_section, suffixes_of, time_series
 
 BARS = random_bars(1)
 MARKET = market_of(BARS)

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import talib
 
-from .brute import base_value
-from .cross_section import returns
-from .hand import FIELDS
-from .market import ReferenceMarket
-from .peer import correlations, estimation_date
-from .sector import SECTOR_INDEX
-from .synthetic import (
+from tests.reference.brute import base_value
+from tests.reference.cross_section import returns
+from tests.reference.hand import FIELDS
+from tests.reference.market import ReferenceMarket
+from tests.reference.peer import correlations, estimation_date
+from tests.reference.sector import SECTOR_INDEX
+from tests.reference.synthetic import (
     CODE,
     COLUMNS,
     DAYS,

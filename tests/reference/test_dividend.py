@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from .dividend import FEATURES
-from .hand import DAYS, Rows, market, value, values
-from .test_guidance import revision
-from .test_statements import statement
+from tests.reference.dividend import FEATURES
+from tests.reference.hand import DAYS, Rows, market, value, values
+from tests.reference.test_guidance import revision
+from tests.reference.test_statements import statement
 
 
 def notice(published: int, ex: int | None, rate: float | None, ref: str, **fields: Any) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from .earnings_calendar import FEATURES, reaction_column
-from .hand import CODE, COLUMNS, DAYS, market, value, values
-from .market import ReferenceMarket
-from .publication import Record
-from .schedule import days_to_next
-from .test_statements import statement
+from tests.reference.earnings_calendar import FEATURES, reaction_column
+from tests.reference.hand import CODE, COLUMNS, DAYS, market, value, values
+from tests.reference.market import ReferenceMarket
+from tests.reference.publication import Record
+from tests.reference.schedule import days_to_next
+from tests.reference.test_statements import statement
 
 
 def announcement(published: int, scheduled: int | None, name: str = "1Q", fye: str = "0331") -> Any:

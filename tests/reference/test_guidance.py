@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from .forecasts import guidance, target_year
-from .guidance import FEATURES
-from .hand import CODE, DAYS, Rows, market, value, values
-from .statements import Year
-from .test_statements import statement
+from tests.reference.forecasts import guidance, target_year
+from tests.reference.guidance import FEATURES
+from tests.reference.hand import CODE, DAYS, Rows, market, value, values
+from tests.reference.statements import Year
+from tests.reference.test_statements import statement
 
 
 def revision(year: int, disclosed: int, number: int = 0, **fields: Any) -> Any:

@@ -9,9 +9,17 @@ import pandas as pd
 import pytest
 import talib
 
-from .brute import base_value
-from .liquidity import spread_of_two_days
-from .synthetic import CODE, COLUMNS, LAST, flat_bars, market_of, random_bars, without_trades
+from tests.reference.brute import base_value
+from tests.reference.liquidity import spread_of_two_days
+from tests.reference.synthetic import (
+    CODE,
+    COLUMNS,
+    LAST,
+    flat_bars,
+    market_of,
+    random_bars,
+    without_trades,
+)
 
 BARS = random_bars(1)
 MARKET = market_of(BARS)

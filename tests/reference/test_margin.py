@@ -7,10 +7,10 @@ import math
 
 import pytest
 
-from .crowding import FEATURES as CROWDING
-from .hand import DAYS, Rows, market, value, values, weekend_after
-from .margin import FEATURES as MARGIN
-from .margin_alert import FEATURES as ALERT
+from tests.reference.crowding import FEATURES as CROWDING
+from tests.reference.hand import DAYS, Rows, market, value, values, weekend_after
+from tests.reference.margin import FEATURES as MARGIN
+from tests.reference.margin_alert import FEATURES as ALERT
 
 FRIDAY = 304
 """A column that is a Friday: its balances appear on FRIDAY + 2."""

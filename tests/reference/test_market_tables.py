@@ -9,8 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from .brute import base_value
-from .synthetic import CODE, COLUMNS, DAYS, LAST, flat_bars, market_of, master_of, random_bars
+from tests.reference.brute import base_value
+from tests.reference.synthetic import (
+    CODE,
+    COLUMNS,
+    DAYS,
+    LAST,
+    flat_bars,
+    market_of,
+    master_of,
+    random_bars,
+)
 
 BARS = flat_bars(n=100)
 END = COLUMNS - 1

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from .brute import base_value
-from .option import smiles
-from .synthetic import CODE, COLUMNS, DAYS, LAST, flat_bars, market_of
+from tests.reference.brute import base_value
+from tests.reference.option import smiles
+from tests.reference.synthetic import CODE, COLUMNS, DAYS, LAST, flat_bars, market_of
 
 TODAY = LAST.date()
 FORWARD = 20000.0

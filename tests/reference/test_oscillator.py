@@ -7,9 +7,17 @@ import pandas as pd
 import pytest
 import talib
 
-from .brute import base_value
-from .oscillator import runs
-from .synthetic import CODE, COLUMNS, LAST, flat_bars, market_of, random_bars, without_trades
+from tests.reference.brute import base_value
+from tests.reference.oscillator import runs
+from tests.reference.synthetic import (
+    CODE,
+    COLUMNS,
+    LAST,
+    flat_bars,
+    market_of,
+    random_bars,
+    without_trades,
+)
 
 BARS = random_bars(1)
 MARKET = market_of(BARS)

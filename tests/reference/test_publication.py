@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from .hand import CODE, DAYS, market, weekend_after
-from .market import ReferenceMarket
-from .publication import known, margin_column
+from tests.reference.hand import CODE, DAYS, market, weekend_after
+from tests.reference.market import ReferenceMarket
+from tests.reference.publication import known, margin_column
 
 HOLIDAYS = ["2019-04-29", "2019-04-30", "2019-05-01", "2019-05-02", "2019-05-03", "2019-05-06"]
 GOLDEN_WEEK = ReferenceMarket(

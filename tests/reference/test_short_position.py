@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from .hand import DAYS, market, value, values, weekend_after
-from .short_position import FEATURES
+from tests.reference.hand import DAYS, market, value, values, weekend_after
+from tests.reference.short_position import FEATURES
 
 
 def report(disclosed: int, share: float, seller: str = "A", **fields: Any) -> Any:

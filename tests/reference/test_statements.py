@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from .fundamental import FEATURES as FUNDAMENTAL
-from .hand import CODE, DAYS, Rows, market, value, values, weekend_after
-from .statements import book, shares
-from .supply import FEATURES as SUPPLY
-from .valuation import FEATURES as VALUATION
+from tests.reference.fundamental import FEATURES as FUNDAMENTAL
+from tests.reference.hand import CODE, DAYS, Rows, market, value, values, weekend_after
+from tests.reference.statements import book, shares
+from tests.reference.supply import FEATURES as SUPPLY
+from tests.reference.valuation import FEATURES as VALUATION
 
 ENDS = {"1Q": (6, 30), "2Q": (9, 30), "3Q": (12, 31), "FY": (3, 31)}
 

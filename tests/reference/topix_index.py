@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Callable
 from functools import partial
 
-from .market import Feature, ReferenceMarket, of_market
-from .moving_average import true_ranges
-from .operators import (
+from tests.reference.market import Feature, ReferenceMarket, of_market
+from tests.reference.moving_average import true_ranges
+from tests.reference.operators import (
     Value,
     at_least,
     back,
@@ -21,8 +21,8 @@ from .operators import (
     wilder,
     window,
 )
-from .oscillator import rsi
-from .series import index, nikkei, realized_vol, return_over, topix
+from tests.reference.oscillator import rsi
+from tests.reference.series import index, nikkei, realized_vol, return_over, topix
 
 GROWTH_250 = "0070"
 SMALL, LARGE = "002D", "002A"

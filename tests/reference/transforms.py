@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .operators import Value, Values, at_least, mean, present
+from tests.reference.operators import Value, Values, at_least, mean, present
 
 TIME_SERIES = ("_roll_mean_20d", "_roll_std_20d", "_zscore_20d", "_outlier_flag")
 SECTOR = ("_sector_mean", "_sector_rel")

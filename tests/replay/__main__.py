@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.cli.options import day, number, whole
-from pipeline.simulator.spec import MAX_STOCKS
+from pipeline.cli.terminal.options import day, number, whole
+from pipeline.simulator.market_spec import MAX_STOCKS
 from tests.arguments import folder
 from tests.replay.mornings import SOURCES, Exchange, replay
 from tests.replay.verdict import judge

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.api.endpoints import Endpoint, endpoint_of
-from pipeline.simulator import corrections as told
-from pipeline.storage.parts import Part
-from pipeline.storage.snapshots import SnapshotStore
+from pipeline.api.catalogue.endpoints import Endpoint, endpoint_of
+from pipeline.cache.parts import Part
+from pipeline.cache.snapshots import SnapshotStore
+from pipeline.simulator.server import late_corrections as told
 from tests.replay.mornings import Exchange, Replayed
 from tests.tasks.commands import Home
 

@@ -29,14 +29,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.api.endpoints import endpoint_of
-from pipeline.features import catalog
-from pipeline.features.labels import LABELS
-from pipeline.features.transforms import HISTORY, transforms_of
-from pipeline.market.panel import CARRY_COLUMNS
-from pipeline.market.sessions import DateArray, TradingCalendar
-from pipeline.storage.labels import LabelStore
-from pipeline.storage.snapshots import SnapshotStore
+from pipeline.api.catalogue.endpoints import endpoint_of
+from pipeline.cache.snapshots import SnapshotStore
+from pipeline.dataset.label_store import LabelStore
+from pipeline.features.engine import catalogue
+from pipeline.features.engine.transforms import HISTORY, transforms_of
+from pipeline.features.labels.label_values import LABELS
+from pipeline.market.calendar.sessions import DateArray, TradingCalendar
+from pipeline.market.panel.price_panel import CARRY_COLUMNS
 from tests.replay.corrected import Correction
 from tests.replay.mornings import Replayed
 from tests.tasks.commands import Home
@@ -180,11 +180,11 @@ def _reaches() -> dict[str, _Reach]:
     """Of every feature column and every label."""
     slack = HISTORY + CARRY_COLUMNS
     found: dict[str, _Reach] = {}
-    for family in catalog.FAMILIES:
+    for family in catalogue.FAMILIES:
         derived, line = family.SCOPE == "derived", family.SCOPE == "line"
         for feature in family.FEATURES:
             reads = frozenset({("*", "*")}) if derived else _reads(feature.inputs)
-            deep = bool(feature.endpoints & catalog.EARLIER_DAYS.keys()) or derived
+            deep = bool(feature.endpoints & catalogue.EARLIER_DAYS.keys()) or derived
             back = _FAR if deep else feature.lookback + slack
             found[feature.name] = _Reach(reads, back, 0, not line)
             for transform in transforms_of(feature):

@@ -6,9 +6,10 @@ import datetime as dt
 import math
 from dataclasses import replace
 
-from pipeline.features.catalog import column_schema
-from pipeline.market.periods import Period
-from pipeline.report.facts import (
+from pipeline.features.engine.catalogue import column_schema
+from pipeline.market.calendar.periods import Period
+from pipeline.report.chunk_profile import DRIFT, Month, Profile, Session, base_columns
+from pipeline.report.report_facts import (
     ChunkFacts,
     CorrectionFacts,
     DatasetFacts,
@@ -17,7 +18,6 @@ from pipeline.report.facts import (
     SourceFacts,
     Surface,
 )
-from pipeline.report.profile import DRIFT, Month, Profile, Session, base_columns
 
 HASH = "0123456789abcdef"
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from pipeline.report.changes import Changes, changes_since
-from pipeline.report.facts import Earlier, Facts, earlier_of, kept
+from pipeline.report.report_facts import Earlier, Facts, earlier_of, kept
 from tests.report.synthetic import facts
 
 

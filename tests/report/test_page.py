@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 import pytest
 
 from pipeline.report.changes import changes_since
-from pipeline.report.dictionary import entries
-from pipeline.report.facts import (
+from pipeline.report.data_dictionary import entries
+from pipeline.report.page import columns, html
+from pipeline.report.report_facts import (
     CorrectionFacts,
     Facts,
     QuarantineFacts,
@@ -20,7 +21,6 @@ from pipeline.report.facts import (
     earlier_of,
     kept,
 )
-from pipeline.report.page import columns, html
 from tests.report.synthetic import facts
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)>&\"'{}"

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Page
 
 from pipeline.report.changes import changes_since
-from pipeline.report.dictionary import entries
-from pipeline.report.facts import earlier_of, kept
+from pipeline.report.data_dictionary import entries
 from pipeline.report.page import html
+from pipeline.report.report_facts import earlier_of, kept
 from tests.browser import keep, page
 from tests.report.synthetic import facts
 

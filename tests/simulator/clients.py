@@ -7,7 +7,7 @@ from datetime import datetime
 import requests
 
 from pipeline.simulator import AppOptions, serving
-from pipeline.simulator.publication import JST
+from pipeline.simulator.server.publication_clock import JST
 
 KEY = {"x-api-key": "simulator"}
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.simulator import Market, MarketSpec
-from pipeline.simulator.rules import limit_width, tick_size
-from pipeline.simulator.sources import adjusted_price
+from pipeline.simulator.exchange.price_rules import limit_width, tick_size
+from pipeline.simulator.exchange.source_rows import adjusted_price
 
 BLOCKS = ["", "M", "A"]
 

@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from pipeline.simulator.calendar import tokyo_sessions
+from pipeline.simulator.exchange.exchange_calendar import tokyo_sessions
 from tests.simulator.conftest import END, START
 from tests.simulator.viewing import rows
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.simulator import Market, MarketSpec
-from pipeline.simulator.contracts import PRODUCTS
-from pipeline.simulator.indices import CODES
+from pipeline.simulator.derivatives.futures_contracts import PRODUCTS
+from pipeline.simulator.exchange.index_bars import CODES
 from tests.simulator.conftest import END, START
 from tests.simulator.viewing import rows
 

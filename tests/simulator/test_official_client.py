@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.simulator.endpoints import ENDPOINTS
+from pipeline.simulator.server.endpoint_table import ENDPOINTS
 from tests.simulator.clients import Client, at, serve
 
 ROOT = Path(__file__).parents[2]

@@ -6,12 +6,12 @@ from datetime import datetime
 
 import orjson
 
-from pipeline.simulator.endpoints import ENDPOINTS
-from pipeline.simulator.plans import plan_named
-from pipeline.simulator.publication import JST, morning_after
-from pipeline.simulator.query import parse_query
-from pipeline.simulator.responses import render_rows, sent_fields
-from pipeline.simulator.scope import Viewer
+from pipeline.simulator.server.endpoint_table import ENDPOINTS
+from pipeline.simulator.server.plan_access import plan_named
+from pipeline.simulator.server.publication_clock import JST, morning_after
+from pipeline.simulator.server.request_query import parse_query
+from pipeline.simulator.server.response_pages import render_rows, sent_fields
+from pipeline.simulator.server.visible_rows import Viewer
 
 
 def rows(market, path, *, now=None, plan="premium", **params):

@@ -14,15 +14,20 @@ import pyarrow.compute as pc
 import pytest
 from luigi.configuration import get_config
 
-from pipeline.api.endpoints import endpoint_of
-from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.parts import Day
-from pipeline.storage.policy import ANY_AGE
-from pipeline.storage.snapshots import SnapshotStore
-from pipeline.tasks import config
-from pipeline.tasks.chunks import BuildChunk
-from pipeline.tasks.fetching import fetch_snapshot, keep_calendar, range_of, sources_of
-from pipeline.tasks.plan import SnapshotRange
+from pipeline import configuration as config
+from pipeline.api.catalogue.endpoints import endpoint_of
+from pipeline.cache.fetch_policy import ANY_AGE
+from pipeline.cache.parts import Day
+from pipeline.cache.snapshots import SnapshotStore
+from pipeline.dataset.chunk_store import ChunkStore
+from pipeline.operations.fetching.snapshot_range import SnapshotRange
+from pipeline.operations.fetching.source_fetch import (
+    fetch_snapshot,
+    keep_calendar,
+    range_of,
+    sources_of,
+)
+from pipeline.tasks.build_chunk import BuildChunk
 from tests.markets import Tables
 from tests.tasks.commands import NOBODY
 

@@ -19,9 +19,9 @@ import psutil
 import pyarrow.parquet as pq
 import requests
 
-from pipeline.simulator.app import DEFAULT_API_KEY
-from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.datasets import Dataset, DatasetStore
+from pipeline.dataset.chunk_store import ChunkStore
+from pipeline.dataset.publication import Dataset, DatasetStore
+from pipeline.simulator.server.app import DEFAULT_API_KEY
 
 PROJECT = Path(__file__).parents[2]
 LUIGI = Path(sys.executable).with_name("luigi")

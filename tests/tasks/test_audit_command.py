@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.api.endpoints import endpoint_of
-from pipeline.features import catalog
+from pipeline.api.catalogue.endpoints import endpoint_of
+from pipeline.features.engine import catalogue
 from pipeline.manifest import columns_of, schema_hash
 from tests.tasks.commands import FEW_SOURCES, NOBODY, ONE_PROCESS, Home
 from tests.tasks.conftest import RANGE
@@ -68,7 +68,7 @@ def test_a_leak_is_a_finding(built: Home, tmp_path: Path) -> None:
     assert "candle.kbar_len differs in" in told[0]
     findings = json.loads(report.read_text())
     assert findings[0]["family"] == "candle"
-    assert {f["column"] for f in findings} <= set(catalog.columns_by_family()["candle"])
+    assert {f["column"] for f in findings} <= set(catalogue.columns_by_family()["candle"])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_declared_outage_leaves_nulls_and_is_recorded(built: Home, tmp_path: P
     seen, full = (pq.read_table(h.chunks.parquet_path("2024Q1")) for h in (home, built))
     assert schema_hash(columns_of(seen.schema)) == status["schema_hash"]
     gone = {endpoint_of(source).id for source in missing}
-    for feature in catalog.features():
+    for feature in catalogue.features():
         if feature.endpoints & gone:
             assert seen[feature.name].null_count == seen.num_rows, feature.name
         else:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.features import catalog
+from pipeline.features.engine import catalogue
 from tests.tasks.commands import Ended, Home, asked, dates_of
 from tests.tasks.conftest import RANGE
 
@@ -32,7 +32,7 @@ def test_one_command_builds_two_chunks_and_a_dataset(first_run: tuple[Home, Ende
 def test_the_dataset_is_the_sorted_sum_of_its_chunks(built: Home) -> None:
     """Every row once, by Date and Code; the columns of the catalogue; nothing outside the range."""
     table = pq.read_table(built.dataset_path())
-    assert table.column_names == catalog.column_schema().names
+    assert table.column_names == catalogue.column_schema().names
     chunks = [pq.read_table(built.chunks.parquet_path(chunk)) for chunk in built.chunks.ids()]
     assert table.equals(pa.concat_tables(chunks))
     keys = list(zip(table["Date"].to_pylist(), table["Code"].to_pylist(), strict=True))

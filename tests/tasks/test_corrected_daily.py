@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.tasks import corrected
+from pipeline.operations.planning import waiting_corrections
 from tests.tasks.commands import FEW_SOURCES, ONE_PROCESS, PROJECT, Home, simulator
 
 MARKET = (
@@ -40,7 +40,7 @@ def test_the_user_chooses_when_rows_take_corrections_in(tmp_path: Path) -> None:
     grown = pq.read_table(path)
     assert grown.num_rows > published.num_rows
     assert grown.slice(0, published.num_rows).equals(published)
-    waiting = corrected.waiting(root, "simulator")
+    waiting = waiting_corrections.waiting(root, "simulator")
     assert list(waiting) == ["2024Q1"]
     named = {(c["source"], c["date"]) for c in home.chunks.metadata("2024Q1")["corrections"]}
     assert {(c.source, c.date) for c in waiting["2024Q1"]} <= named
@@ -50,7 +50,7 @@ def test_the_user_chooses_when_rows_take_corrections_in(tmp_path: Path) -> None:
     rebuilt = pq.read_table(path)
     assert not rebuilt.slice(0, published.num_rows).equals(published)
     assert list(home.chunks.ids()) == ["2024Q1", "2024Q2"]
-    assert corrected.waiting(root, "simulator") == {}
+    assert waiting_corrections.waiting(root, "simulator") == {}
     dataset = home.dataset()
     assert dataset is not None
     merged = {chunk["chunk_id"]: chunk["build_id"] for chunk in dataset.metadata["chunks"]}

@@ -17,12 +17,19 @@ import pyarrow as pa
 import pytest
 
 from pipeline.api.bulk import BulkFile
-from pipeline.api.endpoints import endpoint_of
+from pipeline.api.catalogue.endpoints import endpoint_of
 from pipeline.errors import ApiError, MissingData, SnapshotError, StorageError
-from pipeline.tasks import fetching, planning, ways
+from pipeline.operations.fetching import fetch_strategies, source_fetch
+from pipeline.operations.planning import run_plan
 from tests.api.fakes import FakeServer, Reply, Request
+from tests.operations.fetching.test_source_fetch import (
+    MONTHS,
+    SESSIONS,
+    START,
+    asked_days,
+    calendar_file,
+)
 from tests.tasks import vendor as v
-from tests.tasks.test_fetching import MONTHS, SESSIONS, START, asked_days, calendar_file
 from tests.tasks.vendor import Desk, Vendor, vendor_running
 
 END = dt.date(2024, 6, 12)
@@ -269,12 +276,14 @@ def test_after_two_bad_files_the_others_are_left_alone(
     assert "no other file is tried" in warning
 
 
-def under_way(desk: Desk, source: str, ask: list[str], *, premium: bool = False) -> ways.Fetching:
+def under_way(
+    desk: Desk, source: str, ask: list[str], *, premium: bool = False
+) -> fetch_strategies.Fetching:
     """A fetch of these days, as the tasks begin it."""
     endpoint = endpoint_of(source)
-    rules = fetching.rules_of(desk.settings(), fetching.SnapshotRange(START, END), "any")
-    receiver = fetching.Receiver(desk.store(), endpoint, rules, ask, [])
-    return ways.Fetching(
+    rules = source_fetch.rules_of(desk.settings(), source_fetch.SnapshotRange(START, END), "any")
+    receiver = source_fetch.Receiver(desk.store(), endpoint, rules, ask, [])
+    return fetch_strategies.Fetching(
         endpoint,
         rules,
         ask,
@@ -453,7 +462,7 @@ def test_a_plain_file_without_the_columns_of_the_plan_is_not_used(
     fetch = under_way(desk, "daily_bars", [], premium=premium)
     file = BulkFile(key, "2024-05", 7, v.NOW)
     with pytest.raises(SnapshotError, match="no values of MC, AC") if refused else nullcontext():
-        ways._require_premium_columns(fetch, file, table)
+        fetch_strategies._require_premium_columns(fetch, file, table)
 
 
 # Folders.
@@ -578,26 +587,26 @@ def test_a_calendar_that_ends_a_little_early_ends_the_run(
     """The vendor's day may turn later than ours; every process of the day takes it."""
     last = dt.date(2024, 9, 27) - dt.timedelta(days=short)
     settings, end = free_calendar(desk, str(last)), dt.date(2024, 12, 19)
-    fetching.keep_calendar(settings, fetching.fetch_calendar(settings, end))
+    source_fetch.keep_calendar(settings, source_fetch.fetch_calendar(settings, end))
     assert ("this run ends with the calendar" in caplog.text) == bool(short)
-    calendar = fetching.load_calendar(settings, end)
-    (chunk,) = planning.plan_chunks(settings, calendar, dt.date(2024, 9, 2), end, 3)
+    calendar = source_fetch.load_calendar(settings, end)
+    (chunk,) = run_plan.plan_chunks(settings, calendar, dt.date(2024, 9, 2), end, 3)
     assert chunk.last == last - dt.timedelta(days=1)
     desk.at("2024-12-21T08:00:00+09:00")  # by then the server has more
     with pytest.raises(MissingData, match="reaches 2024-09-28"):
-        fetching.load_calendar(settings, end)
+        source_fetch.load_calendar(settings, end)
 
 
 def test_a_calendar_that_ends_much_too_early_is_refused(desk: Desk) -> None:
     """It is not the turn of the day then."""
     settings = free_calendar(desk, "2024-09-23")
     with pytest.raises(SnapshotError, match="expected it to reach 2024-09-27"):
-        fetching.fetch_calendar(settings, dt.date(2024, 12, 19))
+        source_fetch.fetch_calendar(settings, dt.date(2024, 12, 19))
 
 
 def test_a_calendar_beyond_the_window_does_not_lengthen_the_run(desk: Desk) -> None:
     """Whether Free accounts get it whole is not known."""
     settings = free_calendar(desk, "2024-12-31")
-    table = fetching.fetch_calendar(settings, dt.date(2024, 12, 19))
-    calendar = fetching.TradingCalendar.from_table(table)
-    assert planning.last_published(settings, calendar) == dt.date(2024, 9, 26)
+    table = source_fetch.fetch_calendar(settings, dt.date(2024, 12, 19))
+    calendar = source_fetch.TradingCalendar.from_table(table)
+    assert run_plan.last_published(settings, calendar) == dt.date(2024, 9, 26)

@@ -18,9 +18,9 @@ import orjson
 import pytest
 import requests
 
-from pipeline.simulator.app import DEFAULT_API_KEY
-from pipeline.storage.snapshots import SnapshotStore
-from pipeline.storage.spool import entries
+from pipeline.cache.snapshots import SnapshotStore
+from pipeline.cache.spool import entries
+from pipeline.simulator.server.app import DEFAULT_API_KEY
 
 FIRST, LAST = dt.date(2022, 1, 4), dt.date(2024, 5, 31)
 SESSIONS = 590
@@ -31,7 +31,7 @@ SOURCE = "listed"
 _FETCH = f"""
 import datetime as dt
 from pipeline.tasks import config, fetching
-from pipeline.tasks.plan import SnapshotRange
+from pipeline.operations.fetching.snapshot_range import SnapshotRange
 settings, end = config.settings(), dt.date({LAST.year}, {LAST.month}, {LAST.day})
 try:
     fetching.load_calendar(settings, end)

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from pipeline.api.bulk import download, list_files
-from pipeline.api.endpoints import ENDPOINTS, endpoint_of
-from pipeline.api.plans import window
+from pipeline.api.catalogue.endpoints import ENDPOINTS, endpoint_of
+from pipeline.api.catalogue.plans import window
+from pipeline.cache.snapshots import SnapshotStore, snapshot_key
+from pipeline.configuration import Settings
 from pipeline.errors import MissingData, SnapshotError, UsageError
+from pipeline.operations.fetching import source_fetch
+from pipeline.operations.fetching.snapshot_range import SnapshotRange
+from pipeline.operations.planning import run_plan
 from pipeline.simulator import AppOptions, Market, MarketSpec, serving
-from pipeline.simulator.app import DEFAULT_API_KEY
-from pipeline.storage.snapshots import SnapshotStore, snapshot_key
-from pipeline.tasks import fetching, planning
-from pipeline.tasks.config import Settings
-from pipeline.tasks.plan import SnapshotRange
+from pipeline.simulator.server.app import DEFAULT_API_KEY
 from tests.tasks.vendor import settings_at
 
 START, END = dt.date(2024, 2, 1), dt.date(2024, 3, 31)  # whole months, as files are
@@ -34,20 +35,20 @@ def market() -> Market:
 
 def fetch(settings: Settings) -> dict[str, Any]:
     """Every source; the snapshots."""
-    calendar = fetching.fetch_calendar(settings, END)
-    fetching.keep_calendar(settings, calendar)
+    calendar = source_fetch.fetch_calendar(settings, END)
+    source_fetch.keep_calendar(settings, calendar)
     store = SnapshotStore(settings.data_output_dir, settings.origin)
     found = {}
     for source in SOURCES:
         wanted = SnapshotRange(START, END)
-        fetching.fetch_snapshot(settings, source, wanted, "any", lambda _done, _total: None)
+        source_fetch.fetch_snapshot(settings, source, wanted, "any", lambda _done, _total: None)
         found[source] = store.get(source, snapshot_key(source, START, END, None, None))
     return found
 
 
 def keep_files(settings: Settings, folder: Path) -> None:
     """Download by hand what a folder of files has to hold."""
-    with fetching.open_session(settings) as session:
+    with source_fetch.open_session(settings) as session:
         for source in (*SOURCES, "trading_calendar"):
             for file in list_files(session, endpoint_of(source), START, END):
                 download(session, file, folder / Path(file.key).name)
@@ -91,16 +92,16 @@ def test_the_free_plan_ends_twelve_weeks_ago(
     now = dt.datetime.fromisoformat(NOW)
     with serving(market, AppOptions(plan="free", now=now)) as url:
         monkeypatch.setenv("JQUANTS_API_BASE", url)
-        fetching.keep_calendar(settings, fetching.fetch_calendar(settings, END))
-        calendar = fetching.load_calendar(settings, END)
+        source_fetch.keep_calendar(settings, source_fetch.fetch_calendar(settings, END))
+        calendar = source_fetch.load_calendar(settings, END)
         assert calendar.sessions[-1].astype(object) == last
-        assert planning.last_published(settings, calendar) == dt.date(2024, 1, 18)
-        chunks = planning.plan_chunks(settings, calendar, dt.date(2024, 1, 4), END, 3)
+        assert run_plan.last_published(settings, calendar) == dt.date(2024, 1, 18)
+        chunks = run_plan.plan_chunks(settings, calendar, dt.date(2024, 1, 4), END, 3)
         assert [(chunk.first, chunk.last) for chunk in chunks] == [
             (dt.date(2024, 1, 4), dt.date(2024, 1, 18))
         ]
         with pytest.raises(UsageError, match="the data of plan 'free' begin on 2024-01-04"):
-            planning.plan_chunks(settings, calendar, dt.date(2021, 1, 4), END, 3)
+            run_plan.plan_chunks(settings, calendar, dt.date(2021, 1, 4), END, 3)
 
 
 def test_a_calendar_that_ends_too_early_is_refused(
@@ -110,9 +111,9 @@ def test_a_calendar_that_ends_too_early_is_refused(
     monkeypatch.setenv("JQUANTS_API_KEY", DEFAULT_API_KEY)
     monkeypatch.setenv("G5_NOW", NOW)
     with pytest.raises(MissingData, match="no trading calendar"):
-        fetching.load_calendar(settings_at(tmp_path), END)
+        source_fetch.load_calendar(settings_at(tmp_path), END)
     with serving(market, AppOptions()) as url:
         monkeypatch.setenv("JQUANTS_API_BASE", url)
         with pytest.raises(SnapshotError, match="expected it to reach 2030-01-31"):
-            fetching.fetch_calendar(settings_at(tmp_path), dt.date(2030, 1, 1))
+            source_fetch.fetch_calendar(settings_at(tmp_path), dt.date(2030, 1, 1))
     assert list(tmp_path.iterdir()) == []

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.features import catalog
+from pipeline.features.engine import catalogue
 from pipeline.simulator import MarketSpec
 from tests.markets import Tables, simulated
 from tests.tasks.caches import Builder, fill, put, reading_only
 
 SPEC = MarketSpec(seed=7, stocks=12, start=dt.date(2019, 7, 1), end=dt.date(2020, 12, 30))
-BOOKS_FROM = SPEC.start - dt.timedelta(days=max(catalog.EARLIER_DAYS.values()))
+BOOKS_FROM = SPEC.start - dt.timedelta(days=max(catalogue.EARLIER_DAYS.values()))
 DERIVATIVES_FROM = dt.date(2020, 8, 3)
 CHUNK, FIRST = "2020Q4", dt.date(2020, 11, 16)
 LATER = "2020-12-02T10:00:00+09:00"  # when a correction arrives
@@ -53,7 +53,7 @@ def grown(
 def test_day_by_day_gives_the_bytes_of_one_build(grown: tuple[Builder, Builder]) -> None:
     """Over the border of a month; documents tell the same as well."""
     documents = [builder.metadata() for builder in grown]
-    assert documents[0]["columns"] == catalog.column_schema().names
+    assert documents[0]["columns"] == catalogue.column_schema().names
     assert grown[0].content() == grown[1].content()
     own = ("build_id", "generated_at", "last_good", "warnings")
     told = [{k: v for k, v in document.items() if k not in own} for document in documents]

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.storage.documents import read_document
-from pipeline.storage.snapshots import SnapshotStore
+from pipeline.cache.snapshots import SnapshotStore
+from pipeline.filesystem.documents import read_document
 from tests.tasks.commands import (
     EVERYTHING,
     LOCAL,

@@ -8,25 +8,26 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.errors import StorageError
-from pipeline.tasks import kernels, planning, rebuild
+from pipeline.operations.planning import forced_rebuild, run_plan
+from pipeline.process import kernel_cache
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An output root, the one of the settings."""
     settings = SimpleNamespace(data_output_dir=tmp_path)
-    monkeypatch.setattr(rebuild.config, "settings", lambda: settings)
+    monkeypatch.setattr(forced_rebuild.config, "settings", lambda: settings)
     (tmp_path / "run").mkdir()
     return tmp_path
 
 
 def test_the_lock(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It can be opened and held, but the pid does not go into it."""
-    monkeypatch.setattr(planning, "_lock", None)
+    monkeypatch.setattr(run_plan, "_lock", None)
     (root / "run/build.lock").symlink_to("/dev/full")
     with pytest.raises(StorageError, match=r"build\.lock: cannot be written"):
-        planning.hold_output(root)
-    assert planning._lock is None
+        run_plan.hold_output(root)
+    assert run_plan._lock is None
 
 
 def test_the_mark_of_a_forced_run(root: Path) -> None:
@@ -34,12 +35,12 @@ def test_the_mark_of_a_forced_run(root: Path) -> None:
     (root / "run").rmdir()
     (root / "run").touch()
     with pytest.raises(StorageError, match="a file stands where a folder is needed"):
-        rebuild.request_once(["2024Q1"])
+        forced_rebuild.request_once(["2024Q1"])
 
 
 def test_the_mark_of_compiled_kernels(root: Path) -> None:
     """The same where a chunk is built first."""
     (root / "run").rmdir()
     (root / "run").touch()
-    with pytest.raises(StorageError, match="cannot be written"), kernels.compiled_once(root):
+    with pytest.raises(StorageError, match="cannot be written"), kernel_cache.compiled_once(root):
         pass

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage import place
-from pipeline.storage.datasets import DatasetStore
+from pipeline.dataset.publication import DatasetStore
+from pipeline.filesystem import location
 from tests.object_stores import SECRET, ObjectStore, gateway, used
 from tests.tasks.commands import Home, until
 from tests.tasks.conftest import RANGE
@@ -31,13 +31,13 @@ def on(server: ObjectStore, built: Home, folder: Path, name: str) -> Home:
     """A home whose root is in the store; to be called while the store is ``used``."""
     folder.mkdir(exist_ok=True)
     given = dict(server.environment, G5_HOST_DIR=str(folder / "host"), AWS_MAX_ATTEMPTS="2")
-    home = replace(built, root=place.place_of(f"s3://market/{name}"), folder=folder)
+    home = replace(built, root=location.place_of(f"s3://market/{name}"), folder=folder)
     return home.having(**given)
 
 
 def with_cache(home: Home, built: Home) -> Home:
     """What was fetched for the build on the disk lies in the store as well."""
-    system, key = place.file_system(home.root)
+    system, key = location.file_system(home.root)
     system.put(f"{built.root}/cache", f"{key}/cache", recursive=True)
     return home
 
@@ -98,7 +98,7 @@ def test_the_build_is_the_one_of_a_disk_and_holds_no_secret(
         ended = home.run("BuildAll", *RANGE, "--workers", "2")
         assert ended.code == 0, ended.told
         assert dataset_hash(home) == dataset_hash(built)
-        system, key = place.file_system(home.root)
+        system, key = location.file_system(home.root)
         before = system.find(key, detail=True)
         again = home.run("BuildAll", *RANGE)
         assert again.code == 0
@@ -126,7 +126,7 @@ def test_a_store_that_goes_away_ends_the_run_clearly_and_the_next_one_finishes(
         home = with_cache(on(server, built, tmp_path / "here", "away"), built)
         chunks = home.root / "chunks"
         with home.start("BuildAll", *RANGE, "--workers", "2") as run:
-            until(lambda: place.folders_in(chunks))
+            until(lambda: location.folders_in(chunks))
             server.kill()
             _, err = run.communicate(timeout=200)
         server.start()
@@ -150,7 +150,7 @@ def test_a_store_that_is_back_soon_is_waited_for(
         home = home.having(AWS_MAX_ATTEMPTS="12")
         chunks = home.root / "chunks"
         with home.start("BuildAll", *RANGE, "--workers", "2") as run:
-            until(lambda: place.folders_in(chunks))
+            until(lambda: location.folders_in(chunks))
             server.kill()
             server.start()
             _, err = run.communicate(timeout=200)

@@ -18,9 +18,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.storage.history import RunHistory
-from pipeline.storage.pidfile import PidFile
-from pipeline.tasks import background, running
+from pipeline.operations.runs import background_run
+from pipeline.run_state import output_lock
+from pipeline.run_state.history import RunHistory
+from pipeline.run_state.pid_file import PidFile
 from tests.tasks.commands import (
     EVERYTHING,
     NOBODY,
@@ -53,7 +54,7 @@ def patient(home: Home, *words: str) -> tuple[int, str, list[str]]:
 @contextmanager
 def no_run_left(home: Home) -> Iterator[PidFile]:
     """The pid file of a production run, which is ended with the block at the latest."""
-    file = background.pid_file(home.root, "production")
+    file = background_run.pid_file(home.root, "production")
     try:
         yield file
     finally:
@@ -126,7 +127,7 @@ def test_a_run_in_the_background_that_is_killed_takes_everything_along(
 
 def test_a_run_that_does_not_end_when_asked_is_ended(tmp_path: Path) -> None:
     """After the patience of whoever asked."""
-    file = background.pid_file(tmp_path, "custom")
+    file = background_run.pid_file(tmp_path, "custom")
     program = "import signal; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", program, "--pid-file", str(file.path)],
@@ -138,17 +139,17 @@ def test_a_run_that_does_not_end_when_asked_is_ended(tmp_path: Path) -> None:
         deaf.stdout.readline()
         file.path.parent.mkdir()
         file.path.write_text(f"{deaf.pid}\n")
-        assert background.stop(tmp_path, "custom", 0.5) == background.Stopped(
+        assert background_run.stop(tmp_path, "custom", 0.5) == background_run.Stopped(
             "custom", deaf.pid, killed=True
         )
         assert deaf.wait(10) == -signal.SIGKILL
-    assert background.names(tmp_path) == []
+    assert background_run.names(tmp_path) == []
 
 
 def test_a_foreign_process_is_left_alone(tmp_path: Path) -> None:
     """A pid file may name a process that got the number later: it is not ours to end."""
     home = Home(tmp_path / "output", NOBODY, tmp_path)
-    file = background.pid_file(home.root, "production")
+    file = background_run.pid_file(home.root, "production")
     file.path.parent.mkdir(parents=True)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         file.path.write_text(f"{other.pid}\n")
@@ -175,7 +176,7 @@ def test_the_daily_update_grows_the_newest_chunk_and_then_rests(
     assert late.code == 1
     assert "ends on 2024-04-12, 2024-04-19 was published more than 12 h ago" in late.out
     with home.start("BuildAll", *FAR) as run:
-        until(lambda: running.holder(home.root) == run.pid)
+        until(lambda: output_lock.holder(home.root) == run.pid)
         code, _, told = patient(home, "daily")
         assert code == 10
         assert told[-1].endswith("ended with exit code 10 (another run is writing)")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cache.snapshots import quarantine_of
+from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.errors import ApiError, SnapshotError
+from pipeline.operations.inspection import health_check
 from pipeline.quarantine import forget_logged
-from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.snapshots import quarantine_of
-from pipeline.tasks import health
 from tests.api.fakes import FakeServer
-from tests.storage.builders import build, rows
+from tests.dataset.builders import build, rows
 from tests.tasks import vendor as v
 from tests.tasks.vendor import Desk, Vendor, vendor_running
 
@@ -104,7 +104,7 @@ def test_days_that_come_one_at_a_time_are_judged_by_their_month(desk: Desk) -> N
 
 def test_a_bad_day_of_a_good_month_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The share is that of the month, also when the bad day comes by itself."""
-    monkeypatch.setattr("pipeline.api.rows.QUARANTINE_SHARE", 0.09)
+    monkeypatch.setattr("pipeline.api.decode.row_checks.QUARANTINE_SHARE", 0.09)
     start = dt.date(2024, 6, 3)
     desk.run("short_ratio", start, END)
     desk.vendor.faults = [v.changed(lambda rows: [r.update(ShrtNoResVa="?") for r in rows[:6]])]
@@ -150,7 +150,7 @@ def test_health_tells_what_is_new(desk: Desk) -> None:
     store = ChunkStore(desk.folder)
     build(store, "2020Q1", rows([dt.date(2020, 1, 6)]), quarantine=(entry, old, again))
     assert store.metadata("2020Q1")["quarantine"] == [entry, old, again]
-    (finding,) = health.quarantine(health.Question(desk.settings()))
+    (finding,) = health_check.quarantine(health_check.Question(desk.settings()))
     assert (finding.subject, finding.text[:40]) == (
         "fin_summary",
         "field DEPS: 2 values 'N/A' of 2019-05-10"[:40],

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.storage.readers import READERS, fastparquet
+from tests.dataset.readers import READERS, fastparquet
 from tests.tasks.commands import Home
 
 Columns = Mapping[str, np.ndarray[Any, Any]]

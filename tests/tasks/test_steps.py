@@ -161,7 +161,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import pipeline.tasks
-from pipeline.features.kernels import window_mean
+from pipeline.features.engine.window_kernels import window_mean
 
 POOL = ThreadPoolExecutor(2)
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.storage.chunks import ChunkStore
-from pipeline.storage.history import Note, RunHistory
-from pipeline.storage.progress import Progress, ProgressBoard
-from pipeline.tasks import config, watching
-from pipeline.tasks.watching import ChunkFact, StepFact, Watcher, left_s, steps_of
+from pipeline import configuration
+from pipeline.dataset.chunk_store import ChunkStore
+from pipeline.operations.runs import run_watch
+from pipeline.operations.runs.run_watch import ChunkFact, StepFact, Watcher, left_s, steps_of
+from pipeline.run_state.history import Note, RunHistory
+from pipeline.run_state.task_progress import Progress, ProgressBoard
+from tests.dataset.builders import build, january, order, rows
 from tests.servers import Handler, serving
-from tests.storage.builders import build, january, order, rows
 
 NOW = 1_717_400_000.0
 FETCH = Progress("run-1", "FetchSource index_option", "index option", "days", 3, 10, NOW - 6, NOW)
@@ -27,7 +28,7 @@ FETCH = Progress("run-1", "FetchSource index_option", "index option", "days", 3,
 
 @pytest.fixture
 def watcher(tmp_path: Path) -> Watcher:
-    settings = replace(config.settings(), data_output_dir=tmp_path)
+    settings = replace(configuration.settings(), data_output_dir=tmp_path)
     return Watcher(settings, "run production", "run-1", NOW - 60)
 
 
@@ -140,4 +141,4 @@ def test_a_central_scheduler_says_how_many_tasks_wait(watcher: Watcher, schedule
     watcher.scheduler_url = scheduler
     facts = watcher.look(None, time.time())
     assert (facts.waiting, facts.page) == (2, scheduler)
-    assert watching.tasks_waiting("http://127.0.0.1:9") is None
+    assert run_watch.tasks_waiting("http://127.0.0.1:9") is None

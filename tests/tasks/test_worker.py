@@ -21,11 +21,14 @@ import psutil
 import pytest
 from luigi.execution_summary import LuigiRunResult, LuigiStatusCode
 
+from pipeline.filesystem.documents import read_document, write_document
 from pipeline.manifest import Manifest
-from pipeline.storage.documents import read_document, write_document
-from pipeline.storage.history import RunHistory
-from pipeline.tasks import capacity, central, cluster, helping, planning
-from pipeline.tasks.leading import HANDED_BACK, Leader, PatientScheduler, last_line
+from pipeline.operations.cluster import announcement, host_capacity
+from pipeline.operations.planning import run_plan
+from pipeline.operations.runs import luigid_server
+from pipeline.run_state.history import RunHistory
+from pipeline.tasks.worker import remote_worker
+from pipeline.tasks.worker.leader import HANDED_BACK, Leader, PatientScheduler, last_line
 from tests.tasks.commands import LUIGI, ONE_PROCESS, PROJECT, Home, assert_gone, until
 from tests.tasks.conftest import RANGE
 
@@ -41,7 +44,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     folder = tmp_path / "luigid"
     folder.mkdir()
-    text = central._CONFIG.format(folder=folder)
+    text = luigid_server._CONFIG.format(folder=folder)
     assert "worker_disconnect_delay = 20" in text
     text = text.replace("worker_disconnect_delay = 20", "worker_disconnect_delay = 4")
     text = text.replace(f"logging_conf_file = {folder}/logging.cfg", "no_configure_logging = true")
@@ -52,7 +55,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            until(lambda: central.answers(f"http://127.0.0.1:{port}"))
+            until(lambda: luigid_server.answers(f"http://127.0.0.1:{port}"))
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -199,7 +202,7 @@ def package(folder: Path) -> list[str]:
 
 def change(folder: Path) -> None:
     """Another version of a file that decides values."""
-    with (folder / "pipeline/features/kernels.py").open("a") as file:
+    with (folder / "pipeline/features/engine/window_kernels.py").open("a") as file:
         file.write("# other code\n")
 
 
@@ -212,7 +215,7 @@ def test_other_code_is_refused_at_the_start(tmp_path: Path, url: str) -> None:
     ended = own._ended([*command, "--scheduler-url", url])
     assert ended.code == 2
     (line,) = ended.told
-    run = cluster.identity(planning.load_manifest()).code_version
+    run = announcement.identity(run_plan.load_manifest()).code_version
     assert re.search(rf"run this of elsewhere: code \S+ here, {re.escape(run)} there", line)
     assert "(install the version of that run here, or begin a run with this one first)" in line
     announce(own.root, schema_hash="0123456789abcdef", schema_version="9.0.0")
@@ -248,7 +251,7 @@ def test_no_chunk_is_made_by_code_replaced_under_a_worker(
     lines = said(own)
     assert "took chunk " in lines
     assert "error: left: pipeline.errors.UsageError: foreign code: run " in lines
-    assert set(made_by(home)) == {cluster.identity(planning.load_manifest()).code_version}
+    assert set(made_by(home)) == {announcement.identity(run_plan.load_manifest()).code_version}
 
 
 def made_by(home: Home) -> list[str]:
@@ -260,7 +263,7 @@ def made_by(home: Home) -> list[str]:
 def test_another_root_is_refused(tmp_path: Path, url: str) -> None:
     """The scheduler knows a run that this root never saw."""
     leader = PatientScheduler(url)
-    leader.add_worker(worker="leader", info=[(cluster.RUN, "theirs")])
+    leader.add_worker(worker="leader", info=[(announcement.RUN, "theirs")])
     home = Home(tmp_path / "output", url, tmp_path)
     announce(home.root, run_id="ours")
     ended = home.g5("worker", "--scheduler-url", url)
@@ -319,13 +322,13 @@ def test_a_helper_takes_chunks_alone(
     leader: Leader, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fetch is handed back as it was; a chunk is taken once its run is known in this root."""
-    monkeypatch.setattr(helping, "_TAKES", "Build")
+    monkeypatch.setattr(remote_worker, "_TAKES", "Build")
     monkeypatch.setattr(os, "environ", dict(os.environ))
     assert leader.add(Fetch())
     announce(tmp_path, run_id="this", now="2024-06-29T09:00:00+09:00")
-    identity = cluster.identity(planning.load_manifest())
-    host = helping.Host(tmp_path, identity, {"plan": "free", "compute_threads": "7"}, 1)
-    helper = helping.join(url, host)
+    identity = announcement.identity(run_plan.load_manifest())
+    host = remote_worker.Host(tmp_path, identity, {"plan": "free", "compute_threads": "7"}, 1)
+    helper = remote_worker.join(url, host)
     asked = {"worker": "helper", "host": "h", "assistant": True, "current_tasks": []}
     assert helper.get_work(**asked)["task_id"] is None, "the fetch has the highest priority"
     (fetch,) = helper.task_list(status="PENDING", upstream_status="", search="Fetch").values()
@@ -369,11 +372,11 @@ def test_a_host_that_cannot_build_leaves(
     said: str,
 ) -> None:
     """Or it would be given every chunk of the run, and lose it."""
-    monkeypatch.setattr(helping, "_TAKES", "Build")
+    monkeypatch.setattr(remote_worker, "_TAKES", "Build")
     monkeypatch.setattr(os, "environ", dict(os.environ))
     announce(tmp_path, run_id="this")
-    host = helping.Host(tmp_path, cluster.identity(planning.load_manifest()), {}, 1)
-    helper = helping.join(url, host)
+    host = remote_worker.Host(tmp_path, announcement.identity(run_plan.load_manifest()), {}, 1)
+    helper = remote_worker.join(url, host)
     asked = {"worker": "helper", "host": "h", "assistant": True, "current_tasks": []}
     for error in errors:
         task_id = helper.get_work(**asked)["task_id"]
@@ -447,7 +450,7 @@ def test_as_many_builds_as_the_host_holds(
     cores: int, memory: int, threads: int, builds: int
 ) -> None:
     """The smaller of what cores and memory hold; one at least."""
-    found = capacity.capacity_of(cores, memory * GiB, threads)
+    found = host_capacity.capacity_of(cores, memory * GiB, threads)
     assert found.builds == builds
     assert f"{memory}.0 GiB at 3.2 GiB each" in found.why
     assert ("too little" in found.why) is (memory == 2)
@@ -457,23 +460,23 @@ def test_the_limits_of_a_service_count(tmp_path: Path, monkeypatch: pytest.Monke
     """Control groups say what it may use, its own or one above; "max" is no limit."""
     service = tmp_path / "system.slice" / "g5-worker.service"
     service.mkdir(parents=True)
-    monkeypatch.setattr(capacity, "_GROUPS", tmp_path)
-    monkeypatch.setattr(capacity, "_GROUP", tmp_path / "none")
-    unlimited = capacity.of_host(1)
+    monkeypatch.setattr(host_capacity, "_GROUPS", tmp_path)
+    monkeypatch.setattr(host_capacity, "_GROUP", tmp_path / "none")
+    unlimited = host_capacity.of_host(1)
     (tmp_path / "cgroup").write_text("0::/system.slice/g5-worker.service\n")
-    monkeypatch.setattr(capacity, "_GROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(host_capacity, "_GROUP", tmp_path / "cgroup")
     (service / "memory.max").write_text("max\n")
     (service / "cpu.max").write_text("max 100000\n")
-    assert capacity.of_host(1) == unlimited
+    assert host_capacity.of_host(1) == unlimited
     (service / "memory.max").write_text(f"{5 * GiB}\n")
     (service.parent / "cpu.max").write_text("100000 100000\n")
-    assert capacity.of_host(1).why.startswith("1 cores at 1 each hold 1, 5.0 GiB")
+    assert host_capacity.of_host(1).why.startswith("1 cores at 1 each hold 1, 5.0 GiB")
 
 
 def announce(root: Path, **changes: Any) -> None:
     """What a run of this code would have told in this root."""
     told = {
-        "format": cluster.FORMAT,
+        "format": announcement.FORMAT,
         "run_id": "this",
         "began_at": "2024-06-29T00:00:00+00:00",
         "host": "elsewhere",
@@ -482,8 +485,8 @@ def announce(root: Path, **changes: Any) -> None:
         "settings": {"plan": "premium"},
         "earlier": [],
     }
-    manifest: Manifest = planning.load_manifest()
-    mine = cluster.identity(manifest)
+    manifest: Manifest = run_plan.load_manifest()
+    mine = announcement.identity(manifest)
     told |= {
         "code_version": mine.code_version,
         "schema_hash": mine.schema_hash,

@@ -16,12 +16,12 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.api.endpoints import Endpoint, endpoint_of
-from pipeline.storage.snapshots import SnapshotStore, snapshot_key
-from pipeline.tasks import fetching
-from pipeline.tasks.config import Settings
-from pipeline.tasks.fetching import fetch_snapshot
-from pipeline.tasks.plan import SnapshotRange
+from pipeline.api.catalogue.endpoints import Endpoint, endpoint_of
+from pipeline.cache.snapshots import SnapshotStore, snapshot_key
+from pipeline.configuration import Settings
+from pipeline.operations.fetching import source_fetch
+from pipeline.operations.fetching.snapshot_range import SnapshotRange
+from pipeline.operations.fetching.source_fetch import fetch_snapshot
 from tests.api.fakes import FakeClock, FakeServer, Reply, Request, running_server, session_to
 
 SOURCES = ("short_ratio", "topix", "earnings_date", "margin_interest", "trading_calendar")
@@ -219,7 +219,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.at(NOW)
-        self.monkeypatch.setattr(fetching, "open_session", self._session)
+        self.monkeypatch.setattr(source_fetch, "open_session", self._session)
 
     def at(self, now: str) -> None:
         """Set the moment of the next runs."""
@@ -230,7 +230,9 @@ class Desk:
 
     def calendar(self, **changes: Any) -> None:
         settings = self.settings(**changes)
-        fetching.keep_calendar(settings, fetching.fetch_calendar(settings, LAST.replace(day=1)))
+        source_fetch.keep_calendar(
+            settings, source_fetch.fetch_calendar(settings, LAST.replace(day=1))
+        )
 
     def run(
         self,

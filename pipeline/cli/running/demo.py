@@ -1,0 +1,118 @@
+"""``g5 demo``: the whole way on synthetic data, without an API key.
+
+1. A simulator is started on a free port of this machine.
+2. ``luigi --module pipeline BuildAll`` runs against it, as it would against the real API.
+3. What it made is printed, and the simulator is stopped.
+
+Everything goes to its own output root and says ``origin: simulator``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.dataset.publication import DatasetStore
+from pipeline.errors import PipelineError
+from pipeline.filesystem.location import place_of
+from pipeline.market.calendar.periods import require_order
+from pipeline.simulator.market_spec import FIRST_DATE
+
+_KEY = "simulator"  # not a secret: the simulator's own
+# The panel reaches 600 sessions back, and the statement book three years and a half further.
+_HISTORY = dt.timedelta(days=2200)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``demo`` to the commands of g5."""
+    demo = subparsers.add_parser("demo", help="build a dataset from the simulator, without a key")
+    demo.add_argument("--start", type=dt.date.fromisoformat, default=dt.date(2024, 1, 4))
+    demo.add_argument("--end", type=dt.date.fromisoformat, default=dt.date(2024, 6, 28))
+    demo.add_argument("--stocks", type=int, default=300, help="size of the market")
+    demo.add_argument("--seed", type=int, default=7)
+    demo.add_argument("--output", type=place_of, default=place_of("output-demo"))
+    demo.add_argument("--workers", type=int, default=2, help="task processes at a time")
+    demo.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build, print where the dataset is, return Luigi's exit code.
+
+    Raises:
+        UsageError: ``--end`` before ``--start``.
+        PipelineError: the simulator did not start, or no dataset was made.
+    """
+    require_order(args.start, args.end)
+    with _simulator(args) as base_url:
+        code = _build(args, base_url)
+    if code:
+        return code
+    latest = DatasetStore(args.output).latest()
+    if latest is None:
+        raise PipelineError(f"demo: no dataset in {args.output}", "see its logs/g5.log")
+    facts = latest.metadata
+    print(f"dataset  {latest.path}")
+    print(f"latest   {args.output / 'ml_dataset_latest_full.parquet'}")
+    print(f"rows     {facts['rows']:,}")
+    print(f"columns  {len(facts['columns']):,}")
+    print(f"sessions {facts['output_start']} to {facts['output_end']}")
+    print(f"chunks   {', '.join(chunk['chunk_id'] for chunk in facts['chunks'])}")
+    print(f"origin   {facts['origin']} (synthetic data)")
+    return 0
+
+
+@contextmanager
+def _simulator(args: argparse.Namespace) -> Iterator[str]:
+    """A simulator of the right market in a process of its own; yields its base URL."""
+    first = max(args.start - _HISTORY, FIRST_DATE)
+    command = [
+        *(sys.executable, "-m", "pipeline.cli", "sim", "serve", "--exit-with-parent"),
+        *("--start", str(first), "--end", str(args.end)),
+        *("--stocks", str(args.stocks), "--seed", str(args.seed)),
+    ]
+    environment = os.environ | {"G5_SIM_API_KEY": _KEY}
+    with subprocess.Popen(  # noqa: S603  (our own command)
+        command, stdout=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        try:
+            base_url = server.stdout.readline().strip() if server.stdout else ""
+            if not base_url:
+                raise PipelineError("demo: the simulator did not start", "its error stands above")
+            yield base_url
+        finally:
+            server.terminate()
+
+
+def _build(args: argparse.Namespace, base_url: str) -> int:
+    luigi = Path(sys.executable).with_name("luigi")
+    environment = os.environ | {
+        "JQUANTS_API_BASE": base_url,
+        "JQUANTS_API_KEY": _KEY,
+        "REQUESTS_PER_MINUTE": "0",  # the simulator is ours alone
+        "ORIGIN": "simulator",  # whatever the user's own account is
+        "PLAN": "auto",
+        "DATA_OUTPUT_DIR": str(args.output),
+    }
+    return _call(
+        [
+            *(str(luigi), "--module", "pipeline", "BuildAll", "--local-scheduler"),
+            *("--start", str(args.start), "--end", str(args.end)),
+            *("--workers", str(args.workers)),
+        ],
+        environment,
+    )
+
+
+def _call(command: Sequence[str], environment: dict[str, str]) -> int:
+    """Exit code of a command; an interrupt reaches it too, and it is waited for."""
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603  (our own command)
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            return process.wait()

@@ -1,0 +1,67 @@
+"""``g5 luigid``: the central scheduler, with a page on which runs can be watched."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pipeline.cli.terminal import options
+from pipeline.filesystem.location import place_of
+from pipeline.operations.runs.luigid_server import PORT, Central, Scheduler
+
+_PATIENCE_S = 30.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``luigid`` to the commands of g5."""
+    parser = subparsers.add_parser(
+        "luigid",
+        help="the central scheduler: watch runs in a browser",
+        description="Starts Luigi's scheduler for this output root, on this machine only; runs use "
+        "it by --scheduler-url. One that runs already is left as it is. Exit code 20 of --stop: "
+        "there is none.",
+    )
+    parser.add_argument(
+        "--port", type=options.whole(1, 65535), default=PORT, help=f"(default {PORT})"
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--background", action="store_true", help="detach; end it with --stop")
+    how.add_argument("--stop", action="store_true", help="save its state and end it")
+    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start, or stop; returns 0. In the foreground this process becomes luigid.
+
+    Raises:
+        UsageError: the port is taken.
+        MissingData: there is none to stop.
+        StorageError, PipelineError: it cannot be started.
+    """
+    central = Central(options.settings_of(args).data_output_dir)
+    if args.stop:
+        pid, killed = central.stop(_PATIENCE_S)
+        how = "killed, it did not end by itself" if killed else "stopped, its state is saved"
+        print(f"luigid: {how} (pid {pid})")
+        return 0
+    found = central.running()
+    if found is not None:
+        print(f"luigid: runs already, pid {found.pid}")
+        _tell(found)
+        return 0
+    if args.background:
+        started = central.start(args.port)
+        print(f"luigid: running in the background, pid {started.pid}")
+        _tell(started)
+        return 0
+    print(f"luigid: http://127.0.0.1:{args.port}, until interrupted; log {central.log}")
+    sys.stdout.flush()
+    central.become(args.port)
+    return 0
+
+
+def _tell(found: Scheduler) -> None:
+    print(f"page {found.url}")
+    print(f"log  {found.log}")
+    print(f"use  g5 run production --scheduler-url {found.url}")

@@ -1,0 +1,45 @@
+"""``g5 notify``: where alerts go, and whether they arrive."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+
+from pipeline.cli.terminal import options
+from pipeline.filesystem.location import place_of
+from pipeline.operations.runs import alert_sender
+from pipeline.report.alert_rules import Message
+
+_NONE = "no channel: set receiver in [email] of luigi.cfg, or G5_WEBHOOK_URL in the environment"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``notify`` to the commands of g5."""
+    parser = subparsers.add_parser(
+        "notify",
+        help="where alerts go, and whether they arrive",
+        description="Shows the channels and the alerts that are open. Exit code 0: all is well; "
+        "1: with --test, a channel did not take the message; 2: no channel is configured.",
+    )
+    parser.add_argument("--test", action="store_true", help="send a message through every channel")
+    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show or test the channels; returns 0, or 1 when one of them fails, or 2 without any."""
+    root = options.settings_of(args).data_output_dir
+    channels = alert_sender.channels()
+    if not channels:
+        sys.stderr.write(f"g5 notify: {_NONE}\n")
+        return 2
+    if args.test:
+        where = f"{socket.gethostname()}: {root}"
+        sent = alert_sender.send(Message("g5 test", f"alerts of g5 arrive here\n{where}"))
+        print("\n".join(str(each) for each in sent))
+        return int(any(each.problem for each in sent))
+    print(f"channels {', '.join(channels)}")
+    for told in alert_sender.open_alerts(root):
+        print(f"open     {told.text} (since {told.since})")
+    return 0

@@ -1,0 +1,201 @@
+"""Alerts by email and webhook: what is due goes to every channel that is configured.
+
+Email goes by Luigi's own settings, ``[email]`` and ``[smtp]``; the webhook by the environment
+variable G5_WEBHOOK_URL, which is a secret. What may be told, and what was, is decided in
+``report.alerts``; here it is only sent. A message that reaches no channel counts as not told. No
+failure of a channel has a part in the exit code of a run: it is a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from luigi import notifications
+from luigi.configuration import get_config
+
+from pipeline import configuration as config
+from pipeline.api.http import webhook
+from pipeline.errors import PipelineError
+from pipeline.filesystem.location import on_host
+from pipeline.operations.inspection.health_check import Finding
+from pipeline.operations.runs.luigi_command import ALREADY_RUNNING
+from pipeline.process import log_setup
+from pipeline.process.log_setup import WEBHOOK
+from pipeline.report.alert_rules import Cause, Look, Message, Told, due
+from pipeline.run_state.alert_state import AlertBook
+from pipeline.run_state.history import RunHistory
+
+log = logging.getLogger(__name__)
+
+#: Of these checks each finding is a cause of its own; whatever the others find is one cause.
+_BY_SUBJECT = ("schema", "runs")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of a message on one channel.
+
+    Attributes:
+        channel: ``email`` or ``webhook``.
+        to: whom it went to, for people; never the address of a webhook.
+        problem: why it did not arrive; None when it did.
+    """
+
+    channel: str
+    to: str
+    problem: str | None
+
+    def __str__(self) -> str:
+        told = f"not sent: {self.problem}" if self.problem else f"sent {self.to}"
+        return f"{self.channel:8} {told}"
+
+
+def channels() -> list[str]:
+    """Those that are configured."""
+    mail = notifications.email()
+    named = {
+        "email": bool(mail.receiver) and mail.format != "none",
+        "webhook": bool(os.environ.get(WEBHOOK)),
+    }
+    return [name for name, there in named.items() if there]
+
+
+def send(message: Message) -> list[Sent]:
+    """Send to every channel that is configured; never raises."""
+    ways = {"email": _email, "webhook": _webhook}
+    sent = []
+    for name in channels():
+        try:
+            sent.append(Sent(name, ways[name](message), None))
+        except PipelineError as error:
+            sent.append(Sent(name, "", error.message.removeprefix(f"{name}: ")))
+        except Exception as error:  # noqa: BLE001  (a mailer raises what it likes)
+            problem = log_setup.without_secret(" ".join(f"{type(error).__name__}: {error}".split()))
+            sent.append(Sent(name, "", problem))
+    return sent
+
+
+def tell(root: Path, look: Look) -> None:
+    """Tell what is due, if a channel is configured; a failure is a warning."""
+    try:
+        if channels():
+            _tell(root, look)
+    except Exception as error:  # noqa: BLE001  (a malformed setting of Luigi's is a ValueError)
+        log.warning("alerts: %s", log_setup.without_secret(" ".join(str(error).split())))
+
+
+def health_checked(root: Path, findings: Iterable[Finding]) -> None:
+    """Tell what the health check found, and what it no longer finds."""
+    tell(root, Look("health", tuple(causes_of(findings)), config.stamp()))
+
+
+def run_ended(root: Path, what: str, code: int, problem: str | None = None) -> None:
+    """Tell that a run failed, or that it succeeds again.
+
+    A run that was stopped, or that found another one writing, is neither.
+
+    Args:
+        what: was run, such as ``run production`` or ``daily``.
+        code: its exit code.
+        problem: in one line; None: as its record has it.
+    """
+    if code == ALREADY_RUNNING or code > 128:
+        return
+    if not code:
+        tell(root, Look(what, (), config.stamp()))
+        return
+    told = problem or _recorded(root) or f"see {on_host(root) / 'logs'}"
+    key = told.partition(":")[0][:80]  # the step, or the setting
+    text = f"{what} failed with exit code {code}: {told}"
+    tell(root, Look(what, (Cause(key, text),), config.stamp(), whole=False))
+
+
+def causes_of(findings: Iterable[Finding]) -> Iterator[Cause]:
+    """Findings as causes: keys do not change with numbers, dates or names of datasets."""
+    texts: dict[str, list[str]] = {}
+    for finding in findings:
+        by_subject = f"{finding.check} {finding.subject}"
+        key = by_subject if finding.check in _BY_SUBJECT else finding.check
+        texts.setdefault(key, []).append(str(finding))
+    for key, lines in texts.items():
+        yield Cause(key, "; ".join(lines))
+
+
+def open_alerts(root: Path) -> list[Told]:
+    """What people were told and still holds."""
+    return [told for told in _known(AlertBook(root)) if told.state == "open"]
+
+
+def _tell(root: Path, look: Look) -> None:
+    book = AlertBook(root)
+    with book.alone():
+        known = _known(book)
+        message, after = due(look, known, f"{socket.gethostname()}: {root}")
+        if after != known:
+            _note(book, after)  # first: what cannot be noted would be told again every time
+        if message is None:
+            return
+        sent = send(message)
+        for each in sent:
+            if each.problem:
+                log.warning("alerts: %s: %s; g5 notify --test", each.channel, each.problem)
+        if all(each.problem for each in sent):
+            _note(book, known)
+
+
+def _note(book: AlertBook, told: Iterable[Told]) -> None:
+    book.write([asdict(one) for one in told])
+
+
+def _known(book: AlertBook) -> list[Told]:
+    return [Told.from_json(entry) for entry in book.entries()]
+
+
+def _recorded(root: Path) -> str | None:
+    """The error of this run, as its record has it."""
+    try:
+        record = RunHistory(root).so_far(log_setup.run_id())
+    except PipelineError:
+        return None
+    return record["error"] if record is not None else None
+
+
+def _webhook(message: Message) -> str:
+    return f"(HTTP {webhook.post(os.environ[WEBHOOK], message.text)})"
+
+
+def _email(message: Message) -> str:
+    """Luigi tells only its log when a server does not answer or refuses."""
+    get_config().set("email", "force_send", "true")  # also from a terminal
+    mail = notifications.email()
+    with _errors_of("luigi-interface") as errors, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of Luigi about its own defaults
+        notifications.send_email(message.subject, message.body, mail.sender, [mail.receiver])
+    if errors:
+        raise PipelineError(f"email: {errors[0]}", "[email] and [smtp] in luigi.cfg")
+    return f"to {mail.receiver}"
+
+
+@contextmanager
+def _errors_of(name: str) -> Iterator[list[str]]:
+    """What a logger says meanwhile goes no further; the errors are collected."""
+    errors: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            errors.append(log_setup.without_secret(" ".join(record.getMessage().split())))
+        return False
+
+    logger = logging.getLogger(name)
+    logger.addFilter(keep)
+    try:
+        yield errors
+    finally:
+        logger.removeFilter(keep)

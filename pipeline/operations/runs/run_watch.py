@@ -1,0 +1,310 @@
+"""What goes on in a run, as seen from outside its processes. Only looks.
+
+The facts come from files: the record of the run with the notes of its tasks, the progress files,
+the status of the chunks; and from the system, the memory of its processes. A central scheduler, if
+the run has one, adds how many of its tasks wait.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from pipeline.configuration import Settings
+from pipeline.dataset.chunk_store import ChunkStore
+from pipeline.errors import PipelineError
+from pipeline.market.calendar.periods import ChunkRange, Period
+from pipeline.operations.fetching.source_fetch import load_calendar
+from pipeline.operations.planning import run_plan
+from pipeline.operations.planning.run_request import Request
+from pipeline.run_state.history import RunHistory
+from pipeline.run_state.task_progress import Progress, ProgressBoard
+
+WAITING, COMPLETE = "waiting", "complete"  # states of a chunk that this run has not begun
+
+_ASK_EVERY_S = 5.0
+_ANSWER_S = 1.0
+
+
+@dataclass(frozen=True)
+class ChunkFact:
+    """A chunk of the run.
+
+    Attributes:
+        state: as in its status, or ``waiting``, or ``complete``: there before the run.
+        seconds: its build took, or takes so far.
+        done, total: steps of a build that is under way.
+    """
+
+    chunk_id: str
+    state: str
+    rows: int | None = None
+    seconds: float | None = None
+    bytes: int | None = None
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class StepFact:
+    """A task that is no chunk build.
+
+    Attributes:
+        name: such as ``FetchSource index_option``.
+        seconds: it took, or takes so far.
+        error: in one line; None of one that runs or succeeded.
+        running: with ``done`` of ``total``, in ``unit``.
+    """
+
+    name: str
+    seconds: float
+    error: str | None = None
+    running: bool = False
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run at a moment.
+
+    Attributes:
+        title: what was started, such as ``run production``.
+        run_id: None before the run has a record.
+        seconds: since it was started.
+        steps: in the order in which they ended, then those that run.
+        memory: bytes its processes hold now; None when nothing is known.
+        left_s: until the end, as far as it can be told; None before anything can.
+        waiting: tasks that wait, by the central scheduler; None without one.
+        page: of that scheduler.
+        warnings: of the run, so far.
+        said: the latest line of the run.
+    """
+
+    title: str
+    run_id: str | None
+    seconds: float
+    chunks: tuple[ChunkFact, ...] = ()
+    steps: tuple[StepFact, ...] = ()
+    memory: int | None = None
+    left_s: float | None = None
+    waiting: int | None = None
+    page: str | None = None
+    warnings: tuple[str, ...] = ()
+    said: str = ""
+
+
+@dataclass
+class Watcher:
+    """Looks at one run again and again.
+
+    Args:
+        title: for people.
+        run_id: the run's, as in its environment.
+        began: when it was started, seconds since the epoch.
+        request: what it was asked for; None leaves chunks that wait unknown.
+        scheduler_url: of luigid, if the run has one.
+    """
+
+    settings: Settings
+    title: str
+    run_id: str
+    began: float
+    request: Request | None = None
+    workers: int = 1
+    scheduler_url: str | None = None
+    _asked: tuple[ChunkRange, ...] | None = field(default=None, init=False)
+    _typical: float | None = field(default=None, init=False)
+    _waiting: tuple[float, int | None] = field(default=(0.0, None), init=False)
+
+    def look(self, pid: int | None, now: float) -> RunFacts:
+        """The facts of this moment.
+
+        Args:
+            pid: of the main process of the run.
+            now: seconds since the epoch.
+        """
+        root = self.settings.data_output_dir
+        record = self._record()
+        told = ProgressBoard(root).of_run(self.run_id)
+        chunks = self._chunks(record, told, now)
+        steps = steps_of(record, told, now)
+        return RunFacts(
+            title=self.title,
+            run_id=self.run_id if record else None,
+            seconds=now - self.began,
+            chunks=tuple(chunks),
+            steps=tuple(steps),
+            memory=memory_of(pid) if pid else None,
+            left_s=left_s(chunks, steps, self._seconds_of_a_chunk(), self.workers),
+            waiting=self._tasks_waiting(now),
+            page=self.scheduler_url,
+        )
+
+    def _record(self) -> Mapping[str, Any] | None:
+        try:
+            return RunHistory(self.settings.data_output_dir).so_far(self.run_id)
+        except PipelineError:
+            return None
+
+    def _chunks(
+        self, record: Mapping[str, Any] | None, told: Sequence[Progress], now: float
+    ) -> list[ChunkFact]:
+        store = ChunkStore(self.settings.data_output_dir)
+        due = self._due()
+        reasons = store.reasons(due, self.settings.origin)
+        done = [chunk.chunk_id for chunk, why in zip(due, reasons, strict=True) if why is None]
+        facts = {chunk.chunk_id: ChunkFact(chunk.chunk_id, WAITING) for chunk in due}
+        for chunk_id, status in store.statuses(done).items():
+            if status is not None:
+                facts[chunk_id] = ChunkFact(
+                    chunk_id, COMPLETE, status["rows"], bytes=status["parquet_bytes"]
+                )
+        built = {c["chunk_id"]: c for c in record["chunks"]} if record else {}
+        running = {p.task.partition(" ")[2]: p for p in told if p.task.startswith("BuildChunk ")}
+        for chunk_id, chunk in built.items():
+            at = running.get(chunk_id) if chunk["state"] == "building" else None
+            facts[chunk_id] = ChunkFact(
+                chunk_id=chunk_id,
+                state=chunk["state"],
+                rows=chunk["rows"],
+                seconds=now - at.began if at else chunk["seconds"],
+                bytes=chunk["bytes"],
+                done=at.done if at else 0,
+                total=at.total if at else 0,
+            )
+        return sorted(facts.values(), key=lambda fact: Period.parse(fact.chunk_id))
+
+    def _due(self) -> tuple[ChunkRange, ...]:
+        """The chunks the run was asked for; none as long as the calendar is not there."""
+        request = self.request
+        if self._asked is None and request is not None and request.start and request.end:
+            try:
+                calendar = load_calendar(self.settings, request.end)
+                chunks = run_plan.plan_chunks(
+                    self.settings, calendar, request.start, request.end, request.chunk_months
+                )
+            except PipelineError:
+                return ()
+            self._asked = tuple(chunks[-1:] if request.latest_only else chunks)
+        return self._asked or ()
+
+    def _seconds_of_a_chunk(self) -> float | None:
+        """By the chunks that were there when the run began; looked up once."""
+        if self._typical is None:
+            store = ChunkStore(self.settings.data_output_dir)
+            known = [status for status in store.statuses().values() if status is not None]
+            times = [t for s in known if (t := _build_seconds(s)) is not None]
+            self._typical = sum(times) / len(times) if times else 0.0
+        return self._typical or None
+
+    def _tasks_waiting(self, now: float) -> int | None:
+        if self.scheduler_url is None:
+            return None
+        asked, waiting = self._waiting
+        if now - asked >= _ASK_EVERY_S:
+            waiting = tasks_waiting(self.scheduler_url)
+            self._waiting = (time.time(), waiting)
+        return waiting
+
+
+def steps_of(
+    record: Mapping[str, Any] | None, told: Iterable[Progress], now: float
+) -> list[StepFact]:
+    """The tasks that ended, and those that told how far they are and have not ended."""
+    ended = record["steps"] if record else []
+    last = {step["name"]: _end_of(step) for step in ended}
+    steps = [
+        StepFact(step["name"], step["seconds"], step["error"])
+        for step in ended
+        if step["name"] != "BuildAll" and (step["error"] or not _is_chunk(step["name"]))
+    ]
+    steps += [
+        StepFact(at.task, now - at.began, None, True, at.done, at.total, at.unit)
+        for at in told
+        if not _is_chunk(at.task) and at.told > last.get(at.task, 0.0)
+    ]
+    return steps
+
+
+def left_s(
+    chunks: Iterable[ChunkFact], steps: Iterable[StepFact], typical: float | None, workers: int
+) -> float | None:
+    """Seconds until the end as far as they can be told: fetches that run, and chunks to be built.
+
+    Args:
+        typical: seconds that a chunk took before this run; those of this run count more.
+    """
+    chunks = list(chunks)
+    took = [c.seconds for c in chunks if c.state == "completed" and c.seconds is not None]
+    each = sum(took) / len(took) if took else typical
+    fetching = [
+        s.seconds * (s.total - s.done) / s.done for s in steps if s.running and 0 < s.done < s.total
+    ]
+    todo = 0.0
+    for chunk in chunks:
+        if chunk.state == WAITING:
+            todo += 1.0
+        elif chunk.state == "building":
+            todo += 1.0 - chunk.done / chunk.total if chunk.total else 1.0
+    if todo and each is None:
+        return None
+    if not todo and not fetching:
+        return None
+    at_a_time = max(min(workers, len(chunks)), 1)
+    return max(fetching, default=0.0) + (todo * (each or 0.0)) / at_a_time
+
+
+def memory_of(pid: int) -> int | None:
+    """Bytes that a process and all it started hold; None when it is gone."""
+    try:
+        main = psutil.Process(pid)
+        processes = [main, *main.children(recursive=True)]
+    except psutil.Error:
+        return None
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return total
+
+
+def tasks_waiting(url: str) -> int | None:
+    """How many tasks wait, by a central scheduler; None when it does not answer."""
+    query = urllib.parse.urlencode(
+        {"data": json.dumps({"status": "PENDING", "upstream_status": ""})}
+    )
+    try:
+        with urllib.request.urlopen(  # noqa: S310  (as configured)
+            f"{url.rstrip('/')}/api/task_list?{query}", timeout=_ANSWER_S
+        ) as answer:
+            response = json.load(answer)["response"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return int(response["num_tasks"]) if "num_tasks" in response else len(response)
+
+
+def _is_chunk(name: str) -> bool:
+    return name.startswith("BuildChunk ")
+
+
+def _end_of(step: Mapping[str, Any]) -> float:
+    return dt.datetime.fromisoformat(step["started_at"]).timestamp() + float(step["seconds"])
+
+
+def _build_seconds(status: Mapping[str, Any]) -> float | None:
+    if status["finished_at"] is None or status["state"] != "completed":
+        return None
+    began, ended = (dt.datetime.fromisoformat(status[k]) for k in ("started_at", "finished_at"))
+    return (ended - began).total_seconds()

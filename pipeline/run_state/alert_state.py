@@ -1,0 +1,61 @@
+"""``run/alerts.json``: what people have been told is wrong.
+
+One process at a time reads and writes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.filesystem import documents
+from pipeline.filesystem.atomic import make_folder, os_errors
+from pipeline.filesystem.location import on_host
+
+Entry = dict[str, Any]
+
+
+class AlertBook:
+    """The alerts of an output root.
+
+    Args:
+        root: the output root; the file is created with the first alert.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.path = on_host(root) / "run" / "alerts.json"
+
+    def entries(self) -> list[Entry]:
+        """All entries; none of a file that is missing or damaged: better told twice than never."""
+        try:
+            document = documents.read_document(self.path, "alerts")
+        except PipelineError:
+            return []
+        entries: list[Entry] = document["alerts"]
+        return entries
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Replace all entries.
+
+        Raises:
+            StorageError: the file system refused, or an entry is malformed.
+        """
+        documents.write_document(self.path, "alerts", {"alerts": list(entries)})
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Between reading and writing nobody else does either.
+
+        Raises:
+            StorageError: the file system refused.
+        """
+        with os_errors(self.path):
+            make_folder(self.path.parent)
+            handle = (self.path.parent / "alerts.lock").open("a")
+        with handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
