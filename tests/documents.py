@@ -26,7 +26,20 @@ import psutil
 from pipeline.run_state.pid_file import pid_files
 
 PROJECT = Path(__file__).parents[1]
-README, GUIDE = PROJECT / "README.md", PROJECT / "README.ja.md"
+DOCS = PROJECT / "docs"
+#: English pages; the blocks of the first two run one after the other in one shell.
+ENGLISH = (
+    DOCS / "guide" / "first-build.md",
+    DOCS / "guide" / "daily.md",
+    PROJECT / "README.md",
+    *(PROJECT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted(
+        {*DOCS.glob("*.md"), *DOCS.glob("guide/*.md"), *DOCS.glob("reference/*.md")}
+        - {DOCS / "guide" / "first-build.md", DOCS / "guide" / "daily.md"}
+    ),
+)
+GUIDE = DOCS / "ja" / "guide.md"
+JAPANESE = (GUIDE, PROJECT / "README.ja.md")
 GOLDEN = PROJECT / "tests" / "data" / "usecases_ja.txt"
 
 #: What the commands of the documents need of the project in their working directory.
@@ -226,14 +239,16 @@ def _output(path: Path, block: Block) -> str:
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def run_both(folder: Path) -> dict[Path, list[Ran]]:
-    """All blocks of both documents, one document beside the other."""
+def run_both(folder: Path) -> dict[str, list[Ran]]:
+    """All blocks of both languages, one language beside the other."""
     with ThreadPoolExecutor(2) as pool:
         runs = {
-            document: pool.submit(run, runnable(document), folder / document.stem)
-            for document in (README, GUIDE)
+            language: pool.submit(
+                run, [block for page in pages for block in runnable(page)], folder / language
+            )
+            for language, pages in (("english", ENGLISH), ("japanese", JAPANESE))
         }
-        return {document: each.result() for document, each in runs.items()}
+        return {language: each.result() for language, each in runs.items()}
 
 
 def main() -> None:

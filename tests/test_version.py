@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -20,11 +21,14 @@ def anew() -> Iterator[None]:
 
 def test_it_covers_what_decides_the_bytes_of_a_chunk() -> None:
     """From the records to the file; what shows or serves a chunk is no part of it."""
-    names = {f"{path.parent.name}/{path.name}" for path in version._sources()}
+    package = Path(version.__file__).parent
+    names = {str(path.relative_to(package)) for path in version._sources()}
     assert {
-        *("market/panel.py", "features/kernels.py", "storage/parquet.py", "storage/splice.py"),
-        *("tasks/inputs.py", "api/endpoints.py", "pipeline/manifest.py"),
+        *("market/panel/price_panel.py", "features/engine/window_kernels.py"),
+        *("dataset/parquet/layout.py", "dataset/parquet/splice.py"),
+        *("operations/building/chunk_inputs.py", "api/catalogue/endpoints.py", "manifest.py"),
     } <= names
+    assert all((package / name).is_file() for name in names)
     assert not {name for name in names if name.startswith(("cli/", "report/", "simulator/"))}
 
 

@@ -27,7 +27,10 @@ _COMMANDS = {
         "inspection.report",
         "write the report about the published dataset anew and print its path",
     ),
-    "cache": ("maintenance.cache", "list, show or prune the source cache"),
+    "cache": (
+        "maintenance.cache",
+        "list, show or prune the source cache; what was corrected in it",
+    ),
     "doctor": (
         "inspection.doctor",
         "check key, plan, every endpoint, limits and machine within a minute",

@@ -1,8 +1,7 @@
-"""The Luigi tasks, in the order they run. The only importer of Luigi.
+"""The Luigi tasks, in the order they run.
 
-Importing the package prepares the process: start method, signals, settings, logging. The tasks
-themselves are imported on first use, so that a command which reads status files and a process
-which runs one task do not load all of them.
+Importing the package connects Luigi's events with the run history. The tasks themselves are
+imported on first use, so that a process which runs one task does not load all of them.
 """
 
 from __future__ import annotations
@@ -10,16 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pipeline import configuration
-from pipeline.process import log_setup, task_process
-
-if task_process.is_main_process():
-    task_process.prepare_main_process()
-configuration.install_defaults()
-log_setup.configure()
-
-from pipeline.operations.runs import run_recorder, task_failures  # noqa: E402  (after Luigi's settings)
-from pipeline.tasks.worker import leader  # noqa: E402  (after Luigi's settings)
+from pipeline.operations.runs import run_recorder, task_failures
+from pipeline.tasks.worker import leader
 
 task_failures.install()
 run_recorder.install()

@@ -226,7 +226,7 @@ def bomb(size: int, head: bytes = b'{"data": "', piece: int = 1 << 20) -> bytes:
 
 _PEAK = """
 import sys, threading
-from pipeline.api import bodies
+from pipeline.api.http import bodies
 from pipeline.api.http.retry import RetryPolicy
 from pipeline.api.http.rate_limit import RateLimiter
 from pipeline.api.http.client import ApiSession

@@ -16,7 +16,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from pipeline.errors import StorageError
-from pipeline.storage import atomic
+from pipeline.filesystem import atomic
 for name in sys.argv[2:]:
     try:
         atomic.write_bytes(Path(sys.argv[1], name), b"x" * 100_000)

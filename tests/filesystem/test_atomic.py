@@ -174,7 +174,7 @@ def test_only_old_leftovers_of_our_own_are_swept(tmp_path):
 
 HOLDER = """
 from pathlib import Path
-from pipeline.storage import atomic
+from pipeline.filesystem import atomic
 with atomic._written_here(Path("large.parquet")) as here:
     here.write_bytes(b"to be sent")
     print(here, flush=True)

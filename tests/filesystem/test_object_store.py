@@ -290,8 +290,8 @@ def test_a_killed_upload_is_not_seen(root: Path, tmp_path: Path) -> None:
         here.write_bytes(b"old")
     before, ready = objects(root), tmp_path / "ready"
     program = (
-        "import sys; from pathlib import Path; from pipeline.storage import atomic, place\n"
-        "with atomic.renewing(place.place_of(sys.argv[1])) as here:\n"
+        "import sys; from pathlib import Path; from pipeline.filesystem import atomic, location\n"
+        "with atomic.renewing(location.place_of(sys.argv[1])) as here:\n"
         "    here.write_bytes(bytes(200 << 20)); Path(sys.argv[2]).touch()\n"
     )
     command = [sys.executable, "-c", program, str(path), str(ready)]

@@ -17,10 +17,10 @@ WRITERS, LINES = 4, 500
 PROGRAM = """
 import logging, sys
 from pathlib import Path
-from pipeline.tasks import logs
+from pipeline.process import log_setup
 folder, log_format, who, lines = sys.argv[1:]
-logs.ROTATE_BYTES = 50_000
-logs.configure(Path(folder), log_format)
+log_setup.ROTATE_BYTES = 50_000
+log_setup.configure(Path(folder), log_format)
 log = logging.getLogger("pipeline.writer")
 for line in range(int(lines)):
     log.info("writer %s line %04d %s", who, line, "日本語 x" * 8)
@@ -28,8 +28,8 @@ for line in range(int(lines)):
 TROUBLE = """
 import logging, os, sys
 from pathlib import Path
-from pipeline.tasks import logs
-logs.configure(Path(sys.argv[1]), sys.argv[2])
+from pipeline.process import log_setup
+log_setup.configure(Path(sys.argv[1]), sys.argv[2])
 key = os.environ["JQUANTS_API_KEY"]
 log = logging.getLogger("pipeline.trouble")
 log.warning("asked with %s\\nand again", key)

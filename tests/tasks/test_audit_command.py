@@ -42,7 +42,7 @@ PLANT = """
 import sys
 import numpy as np
 from pipeline import cli
-from pipeline.features import candle
+from pipeline.features.price import candle
 
 honest = candle.compute
 

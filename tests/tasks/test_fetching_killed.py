@@ -30,15 +30,16 @@ SOURCE = "listed"
 
 _FETCH = f"""
 import datetime as dt
-from pipeline.tasks import config, fetching
+from pipeline import configuration
+from pipeline.operations.fetching import source_fetch
 from pipeline.operations.fetching.snapshot_range import SnapshotRange
-settings, end = config.settings(), dt.date({LAST.year}, {LAST.month}, {LAST.day})
+settings, end = configuration.settings(), dt.date({LAST.year}, {LAST.month}, {LAST.day})
 try:
-    fetching.load_calendar(settings, end)
+    source_fetch.load_calendar(settings, end)
 except Exception:
-    fetching.keep_calendar(settings, fetching.fetch_calendar(settings, end))
+    source_fetch.keep_calendar(settings, source_fetch.fetch_calendar(settings, end))
 wanted = SnapshotRange(dt.date({FIRST.year}, {FIRST.month}, {FIRST.day}), end)
-fetching.fetch_snapshot(settings, "{SOURCE}", wanted, "any", lambda done, total: None)
+source_fetch.fetch_snapshot(settings, "{SOURCE}", wanted, "any", lambda done, total: None)
 """
 
 

@@ -244,7 +244,7 @@ def test_a_refusal_says_what_it_is_about(
 
 _PARENT = """
 import multiprocessing, signal, sys
-from pipeline.tasks import account
+from pipeline.operations.fetching import account
 
 if __name__ == "__main__":
     heard = []
