@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cache.corrections import Superseded
-from pipeline.dataset.build_request import BuildOrder, Input
+from pipeline.dataset.build_request import BuildOrder, Input, Superseded
 from pipeline.dataset.chunk_growth import Growth
 from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.dataset.parquet.layout import Layout

@@ -16,17 +16,13 @@ from itertools import groupby
 from typing import Any, Literal, Protocol
 
 from pipeline.api.catalogue.endpoints import Endpoint
-from pipeline.api.catalogue.fields import MISSING, Field, Kind
+from pipeline.api.catalogue.fields import Field, Kind
 
 #: missing: a required key is not there. new: a key the table does not know. type: a JSON type the
-#: field does not allow. blank: a usual mark for "no value" that the field does not declare.
-#: spelling: a text that is none of what the field may hold. padding: a member of a closed list
-#: without its leading zeros. member: not in the closed list at all.
-Difference = Literal["missing", "new", "type", "blank", "spelling", "padding", "member"]
+#: field does not allow. spelling: a text that is none of what the field may hold. padding: a member
+#: of a closed list without its leading zeros. member: not in the closed list at all.
+Difference = Literal["missing", "new", "type", "spelling", "padding", "member"]
 
-# Marks for "no value" that have been seen anywhere in the service (wire evidence), or in number
-# fields of other clients.
-_BLANKS = frozenset(MISSING)
 _JSON_TYPES: Mapping[type, str] = {
     str: "text",
     bool: "boolean",
@@ -218,7 +214,7 @@ def _of_text(
     if text in field.missing:
         return
     if not _reads(field, text):
-        yield ("blank" if text in _BLANKS else "spelling"), spelled(text), ""
+        yield "spelling", spelled(text), ""
     elif members is not None and not members.knows(text):
         yield "member", spelled(text), text[:40]
     elif members is not None and text and members.member(text) != text:

@@ -224,9 +224,8 @@ def _difference(
         return "warning", f"new, {seen}: {where}", f"nothing, they are left out; or {_REPORT}"
     if difference == "type":
         return "warning", f"{seen} instead of the declared type: {where}", _REPORT
-    if difference in ("blank", "spelling"):
-        what = "a mark for no value" if difference == "blank" else "unknown spelling"
-        return "warning", f"{what} {seen!r}: {where}", _REPORT
+    if difference == "spelling":
+        return "warning", f"unknown spelling {seen!r}: {where}", _REPORT
     if difference == "padding":
         return "warning", f"{seen} without its leading zeros: {where}", _REPORT
     shown = ", ".join(f"{name} {values.get(name, seen)!r}" for name in list(fields)[:_SHOWN])

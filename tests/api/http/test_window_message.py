@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.api.http.window_message import Window, says_closed, window_in
 
-ANSWERS = orjson.loads((Path(__file__).parents[1] / "data" / "answers.json").read_bytes())
+ANSWERS = orjson.loads((Path(__file__).parents[2] / "data" / "answers.json").read_bytes())
 A, B = dt.date(2024, 3, 12), dt.date(2026, 3, 12)
 
 

@@ -27,7 +27,7 @@ from pipeline.simulator import AppOptions, Market, MarketSpec, serving
 from tests.api.fakes import KEY, FakeServer, Reply, Request, running_server
 from tests.tasks.commands import NOBODY
 
-SCHEMA = Path(__file__).parents[2] / "schema/doctor.schema.json"
+SCHEMA = Path(__file__).parents[3] / "schema/doctor.schema.json"
 FIRST, LAST = dt.date(2024, 1, 4), dt.date(2024, 6, 28)
 MARK = {"X-Simulator": "g5"}
 FORBIDDEN = Reply({"message": "Forbidden"}, 403, MARK)

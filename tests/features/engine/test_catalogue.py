@@ -17,7 +17,7 @@ from pipeline.features.engine import catalogue
 from pipeline.features.engine.column_spec import Feature
 from pipeline.features.engine.transforms import transform_class, transforms_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LABEL = "label"  # forward-looking: never in the catalogue of features
 
 

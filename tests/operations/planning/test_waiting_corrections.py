@@ -12,11 +12,12 @@ import pytest
 
 from pipeline import cli, configuration
 from pipeline.api.catalogue.endpoints import Endpoint, endpoint_of
-from pipeline.cache.corrections import Correction, Found, Superseded, compared
+from pipeline.cache.corrections import Correction, Found, compared
 from pipeline.cache.fetch_policy import ANY_AGE
 from pipeline.cache.recheck_ledger import CheckBook, Checks, SourceChecks
 from pipeline.cache.recheck_policy import Listed
 from pipeline.dataset import rebuild_requests
+from pipeline.dataset.build_request import Superseded
 from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.operations.inspection import health_check
 from pipeline.operations.inspection.health_check import Question
