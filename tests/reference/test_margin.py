@@ -161,6 +161,9 @@ def test_alert_records_of_one_code() -> None:
     )
     m = market(margin_alert=[correction, alert(DAYS[FRIDAY], DAYS[FRIDAY - 1])])
     assert value(ALERT, "alert_sl_ratio_log", m, FRIDAY + 1) == pytest.approx(math.log(10))
+    assert value(ALERT, "alert_jsf_restricted", m, FRIDAY + 1) is None  # it has no flags
+    flags = {"PubReason.RestrictedByJSF": "0", "PubReason.PrecautionByJSF": "0"}
+    m = market(margin_alert=[alert(DAYS[FRIDAY + 1], DAYS[FRIDAY - 1], **flags)])
     assert value(ALERT, "alert_jsf_restricted", m, FRIDAY + 1) == 0
     m = market(margin_alert=[newer, correction], factors={FRIDAY + 1: 0.5})
     expected = {

@@ -161,8 +161,6 @@ def test_the_report_lag_is_that_of_the_first_disclosure():
         ("FYFinancialStatements_Consolidated_JMIS", 4, 1),
         ("FYFinancialStatements_NonConsolidated_Foreign", 5, 0),
         ("FYFinancialStatements_Consolidated_REIT", 6, 1),
-        ("FYFinancialStatements_Consolidated_KR", 0, 1),
-        ("FYFinancialStatements", 0, NAN),
     ],
 )
 def test_the_document_type_of_the_last_row(kind: str, standard: float, consolidated: float):
@@ -173,6 +171,19 @@ def test_the_document_type_of_the_last_row(kind: str, standard: float, consolida
     )
     assert of(values, "accounting_std", 49, 50) == [3.0, standard]
     np.testing.assert_equal(of(values, "is_consolidated", 49, 50), [1.0, consolidated])
+
+
+@pytest.mark.parametrize(
+    "kind", ["FYFinancialStatements_Consolidated_KR", "FYFinancialStatements", "Unheard-of"]
+)
+def test_a_filing_of_an_unknown_document_type_is_not_read(kind: str):
+    """Nobody knows what it says: the statement before it stays in force."""
+    values = compute(
+        filing(10, "2023-03", "FY", kind="Consolidated_US"),
+        filing(50, "2023-03", "FY", DocType=kind),
+    )
+    assert of(values, "accounting_std", 49, 50) == [3.0, 3.0]
+    assert of(values, "is_consolidated", 49, 50) == [1.0, 1.0]
 
 
 def test_four_quarters_at_the_year_end_are_the_year():
