@@ -16,7 +16,7 @@ from pipeline.process import kernel_cache
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An output root, the one of the settings."""
     settings = SimpleNamespace(data_output_dir=tmp_path)
-    monkeypatch.setattr(forced_rebuild.config, "settings", lambda: settings)
+    monkeypatch.setattr(forced_rebuild.configuration, "settings", lambda: settings)
     (tmp_path / "run").mkdir()
     return tmp_path
 

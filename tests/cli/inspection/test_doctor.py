@@ -428,7 +428,7 @@ def test_a_disk_too_small_and_a_machine_too_small_are_said(
 ) -> None:
     usage = build_forecast.shutil.disk_usage("/")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=10**6))
-    monkeypatch.setattr(build_forecast.capacity, "memory", lambda: 2**30)
+    monkeypatch.setattr(build_forecast.host_capacity, "memory", lambda: 2**30)
     with serving(market, AppOptions(api_key=KEY, plan="standard")) as url:
         code, shown, _ = ask(url, "--g5-plan", "standard", "--g5-requests-per-minute", "0")
     assert code == 1
@@ -442,7 +442,7 @@ def test_the_estimate_says_why_it_cannot_be_made(
     def refused(*_: object, **__: object) -> Check:
         raise UsageError("the output root is not writable", "choose another")
 
-    monkeypatch.setattr(build_forecast.overview, "plan_of", refused)
+    monkeypatch.setattr(build_forecast.run_preview, "plan_of", refused)
     with serving(market, AppOptions(api_key=KEY, plan="light")) as url:
         code, shown, _ = ask(url, "--g5-plan", "light", "--g5-requests-per-minute", "0")
     assert (code, checks(shown, "build")) == (1, [("problem", "refused")])
