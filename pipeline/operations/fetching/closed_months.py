@@ -118,13 +118,18 @@ class Outlook:
                 f"{self.budget} requests a day do not reach: closed months are not rechecked; "
                 "raise recheck_requests_per_day"
             )
+        updates = (
+            "1 daily update"
+            if self.promise.in_full == 1
+            else (f"{self.promise.in_full:,} daily updates")
+        )
         listed = (
-            f"the next one where the list of files shows it (a guess), {self.promise.in_full} "
+            ", by the next one where a list of files shows it (a guess)"
             if self.promise.by_list
-            else f"{self.promise.in_full} "
+            else ""
         )
         return (
-            f"a correction of a closed month is found within {listed}daily updates in any case: "
+            f"a correction of a closed month is found within {updates}{listed}; "
             f"{self.promise.questions:,} questions, {self.budget} requests a day"
         )
 
