@@ -91,12 +91,14 @@ def run(args: argparse.Namespace) -> int:
     folder = args.chunks_dir or configuration.settings().data_output_dir / "chunks"
     store = ChunkStore.at(folder)
     run_plan.check_output(root)
-    chosen = _chosen(store, args)
+    chosen, notes = _chosen(store, args)
     run_plan.hold_output(root)
     if not args.filter_by_year:
         for line in gaps(chosen):
             _warn(line)
     dataset = DatasetStore(root).merge(store, chosen, anew=args.anew)
+    for note in notes:
+        _warn(note)
     facts = dataset.metadata
     print(f"dataset  {dataset.path}")
     print(f"latest   {root / 'ml_dataset_latest_full.parquet'}")
@@ -127,8 +129,11 @@ def gaps(chunk_ids: Sequence[str]) -> list[str]:
     ]
 
 
-def _chosen(store: ChunkStore, args: argparse.Namespace) -> list[str]:
-    """What is to be merged, once the flags are content with it."""
+def _chosen(store: ChunkStore, args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """What is to be merged, once the flags are content with it; and what a merge must note.
+
+    Notes are for a merge that comes about: an error is to be the one line that counts.
+    """
     if not store.folder.is_dir():
         raise MissingData(f"{store.folder}: there is no such folder", "give it with --chunks-dir")
     chosen = store.ids()
@@ -142,15 +147,13 @@ def _chosen(store: ChunkStore, args: argparse.Namespace) -> list[str]:
         keys=args.strict, sha256=args.strict, coverage=coverage, years=args.filter_by_year
     )
     verdicts = judge_all(store, chosen, manifest, checks)
-    for line in unchecked(verdicts):
-        _warn(line)
-    for verdict in verdicts:
-        for line in () if args.strict else verdict.gaps:
-            _warn(f"{verdict.chunk_id} {line}")
+    notes = [*unchecked(verdicts)]
+    if not args.strict:
+        notes += [f"{verdict.chunk_id} {line}" for verdict in verdicts for line in verdict.gaps]
     if not args.allow_partial:
         _refuse_holes(verdicts)
     if not (validate or args.strict or args.allow_partial or args.require_schema_hash):
-        return chosen
+        return chosen, notes
     if args.fail_on_schema_mismatch:
         _refuse_mismatch(verdicts)
     if args.strict:
@@ -164,7 +167,7 @@ def _chosen(store: ChunkStore, args: argparse.Namespace) -> list[str]:
     for verdict in verdicts:
         if verdict.violations:
             _warn(f"{verdict.chunk_id} differs from the manifest: {'; '.join(findings(verdict))}")
-    return [verdict.chunk_id for verdict in verdicts]
+    return [verdict.chunk_id for verdict in verdicts], notes
 
 
 def _refuse_mismatch(verdicts: Sequence[Verdict]) -> None:
