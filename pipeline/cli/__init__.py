@@ -21,7 +21,7 @@ _COMMANDS = {
     "regenerate-manifest": ("manifest", "write the schema manifest from the catalogue or a chunk"),
     "dictionary": ("dictionary", "print or write the data dictionary"),
     "report": ("report", "write the report about the published dataset anew and print its path"),
-    "cache": ("cache", "list, show or prune the source cache"),
+    "cache": ("cache", "list, show or prune the source cache; what was corrected in it"),
     "doctor": ("doctor", "check key, plan, every endpoint, limits and machine within a minute"),
     "audit": ("audit", "rebuild days from less than all data and compare every column"),
     "plan": ("plan", "what a run would do and why, with nothing written"),
