@@ -43,6 +43,7 @@ __all__ = [
     "is_of",
     "list_files",
     "made_at",
+    "moment_of",
     "months_of",
     "period_of",
     "read_csv",
@@ -237,7 +238,7 @@ def made_at(file: BulkFile, now: dt.datetime) -> dt.datetime | None:
     Args:
         now: aware.
     """
-    moment = _moment(file.last_modified)
+    moment = moment_of(file.last_modified)
     if moment is not None:
         return min(moment, now)
     if not months_of(file.period):
@@ -436,12 +437,12 @@ def _size(value: object) -> int | None:
 
 def _rank(file: BulkFile) -> tuple[bool, float, str]:
     """Of two files of one period the higher rank counts."""
-    moment = _moment(file.last_modified)
+    moment = moment_of(file.last_modified)
     age = moment.timestamp() if moment else float("-inf")
     return _PREMIUM in file.key.split("/"), age, file.key
 
 
-def _moment(text: str) -> dt.datetime | None:
+def moment_of(text: str) -> dt.datetime | None:
     """A time as lists write it, in Japan; None when it is none of the known forms."""
     for read in (dt.datetime.fromisoformat, parsedate_to_datetime):
         try:

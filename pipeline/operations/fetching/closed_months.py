@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline import configuration
-from pipeline.api.bulk import BulkFile, list_files
+from pipeline.api.bulk import BulkFile, list_files, moment_of
 from pipeline.api.catalogue.endpoints import Endpoint, endpoint_of
 from pipeline.api.catalogue.plans import Plan, covers, window
 from pipeline.api.http.concurrency import Lanes
@@ -418,12 +418,5 @@ def _closed(
 
 def _listed(file: BulkFile) -> Listed:
     """A file as the ledger remembers it; a time that cannot be read counts as none."""
-    try:
-        moment = dt.datetime.fromisoformat(file.last_modified)
-    except (TypeError, ValueError):
-        return Listed(int(file.size), None)
-    if moment.tzinfo is None:
-        return Listed(int(file.size), None)
-    return Listed(
-        int(file.size), moment.astimezone(configuration.JST).isoformat(timespec="seconds")
-    )
+    moment = moment_of(file.last_modified)
+    return Listed(file.size, moment.isoformat(timespec="seconds") if moment else None)

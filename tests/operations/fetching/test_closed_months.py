@@ -12,11 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipeline.api.bulk import BulkFile
 from pipeline.api.catalogue.endpoints import ENDPOINTS, endpoint_of
 from pipeline.api.day_requests import fetch_dates
 from pipeline.api.http.client import ApiSession
 from pipeline.cache.parts import newest_days, select
 from pipeline.cache.recheck_ledger import CheckBook, Checks
+from pipeline.cache.recheck_policy import Listed
 from pipeline.cache.snapshots import SnapshotStore
 from pipeline.configuration import JST, Settings
 from pipeline.errors import ApiError
@@ -402,3 +404,18 @@ def test_each_plan_has_a_budget(tmp_path: Path) -> None:
                for plan in ("free", "light", "standard", "premium")}  # fmt: skip
     assert budgets == {"free": 20, "light": 30, "standard": 40, "premium": 60}
     assert closed_months.budget_of(settings_at(tmp_path, recheck_requests_per_day=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2024-02-01T20:48:51Z", "2024-02-02T05:48:51+09:00"),
+        ("Thu, 01 Feb 2024 20:48:51 GMT", "2024-02-02T05:48:51+09:00"),
+        ("", None),
+        ("yesterday", None),
+    ],
+)
+def test_the_ledger_reads_times_as_the_list_does(text: str, moment: str | None) -> None:
+    """A change shows in every form of the time, not in ISO alone."""
+    file = BulkFile("x", "2024-01", 7, text)
+    assert closed_months._listed(file) == Listed(7, moment)
