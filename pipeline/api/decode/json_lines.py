@@ -14,7 +14,6 @@ the general way gives, blank text aside, which is null in the end by either.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,8 +25,7 @@ import pyarrow.json as pj
 from pipeline.api.catalogue.fields import Field
 from pipeline.api.http.pagination import Columns
 
-#: Escapes, and line ends that are not ours.
-_ODD = re.compile(rb"[\\\n]")
+_ODD = (b"\\", b"\n")  # escapes, and line ends that are not ours
 _OPENING = b'"data":['
 _FEWEST_BYTES = 1 << 14  # below, the general way is as quick
 
@@ -40,7 +38,9 @@ def read(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any] | None:
         fields: of an endpoint without nested ones, by key.
     """
     start, stop = body.find(_OPENING) + len(_OPENING), body.rfind(b"]")
-    if len(body) < _FEWEST_BYTES or start < len(_OPENING) or stop <= start or _ODD.search(body):
+    if len(body) < _FEWEST_BYTES or start < len(_OPENING) or stop <= start:
+        return None
+    if any(byte in body for byte in _ODD):
         return None
     envelope = _loads(body[:start] + body[stop:])
     if envelope is None or envelope.get("data") != [] or not _is_utf8(body):
