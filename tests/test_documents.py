@@ -119,7 +119,7 @@ def test_the_reference_names_everything() -> None:
     actions = [name for name in subcommands() if name.startswith(("cache ", "sim ", "luigi"))]
     for name in subcommands().keys() - set(actions):
         assert f"`g5 {name}" in text, name
-    for name in (*TASKS, *run_profiles.SHIPPED, *config.option_names()):
+    for name in (*TASKS, *run_profiles.SHIPPED, *config.OPTIONS):
         assert f"`{name}`" in text, name
     for task in TASKS.values():
         for name, parameter in task.get_params():
@@ -174,7 +174,7 @@ def test_luigi_cfg_has_every_option_with_its_default() -> None:
 
 def option_defaults() -> dict[str, str]:
     """The settings, as they are written in a file, with their defaults."""
-    return {name: str(parameter._default) for name, parameter in config.g5.get_params()}
+    return {name: option.default for name, option in config.OPTIONS.items()}
 
 
 def anchors(document: Path) -> set[str]:
@@ -228,7 +228,7 @@ def commands(text: str) -> Iterator[list[str]]:
 def subcommands() -> dict[str, set[str]]:
     """Every subcommand of g5 with its flags, by its own help; luigi with those of our tasks."""
     found = dict(_helped())
-    settings = {f"--g5-{name.replace('_', '-')}" for name in config.option_names()}
+    settings = {f"--g5-{name.replace('_', '-')}" for name in config.OPTIONS}
     parameters = {
         f"--{name.replace('_', '-')}" for task in TASKS.values() for name, _ in task.get_params()
     }

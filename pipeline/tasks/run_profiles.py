@@ -62,7 +62,7 @@ def check(path: Path) -> None:
     known: dict[str, dict[str, Any]] = {
         str(task.task_family): dict(task.get_params()) for task in _TASKS
     }
-    known[config.SECTION] = dict.fromkeys(config.option_names())
+    known[config.SECTION] = dict.fromkeys(config.OPTIONS)
     for section in parser.sections():
         if section in known:
             _check_section(path, parser, section, known[section])

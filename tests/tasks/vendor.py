@@ -189,6 +189,7 @@ def settings_at(root: Path, **changes: Any) -> Settings:
     fields: dict[str, Any] = {
         "data_output_dir": root,
         "plan": "premium",
+        "declared_origin": "auto",
         "requests_per_minute": 0,
         "source_route": "requests",
         "bulk_folder": None,

@@ -38,8 +38,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """``--output``, and every option of ``luigi.cfg`` as ``luigi`` itself takes it."""
     parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
     group = parser.add_argument_group("settings, as in luigi.cfg and its environment variables")
-    for name in configuration.option_names():
-        group.add_argument(f"--g5-{name.replace('_', '-')}", metavar="VALUE")
+    for name, option in configuration.OPTIONS.items():
+        group.add_argument(
+            f"--g5-{name.replace('_', '-')}",
+            metavar="VALUE",
+            help=f"{option.help} (default {option.default})",
+        )
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -48,7 +52,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     Raises:
         UsageError: a value is malformed.
     """
-    flags = {name: getattr(args, f"g5_{name}", None) for name in configuration.option_names()}
+    flags = {name: getattr(args, f"g5_{name}", None) for name in configuration.OPTIONS}
     configuration.override({name: value for name, value in flags.items() if value is not None})
     settings = configuration.settings()
     if args.output is None:
@@ -58,7 +62,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def flags_of(args: argparse.Namespace) -> dict[str, str]:
     """The settings given on the command line, for a command that this one starts."""
-    flags = {name: getattr(args, f"g5_{name}", None) for name in configuration.option_names()}
+    flags = {name: getattr(args, f"g5_{name}", None) for name in configuration.OPTIONS}
     if args.output is not None:
         flags["data_output_dir"] = str(args.output)
     return {name: value for name, value in flags.items() if value is not None}
