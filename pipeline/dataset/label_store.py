@@ -2,7 +2,7 @@
 
 Each file holds the labels of exactly the rows of one chunk and says in its own footer up to which
 bar it knew, so what is settled in it can be told without any other file. It replaces its
-predecessor as a whole. The document comes last: it says which files make up the table and is the
+previous version as a whole. The document comes last: it names the files of the table and is the
 receipt of the chunk builds they are for.
 """
 

@@ -56,11 +56,12 @@ FEATURES: tuple[Feature, ...] = (
     _of_estimate(
         name="peer_corr_mean_10",
         formula=(
-            "Peer set: estimation date E = last trading day of an ISO week; used in rows from the "
-            "next trading day up to and including the next E. y_u = r_u minus the equal-weighted "
-            "universe mean of r_u; stocks of the universe on E with 120 non-null r in [E-119..E]; "
-            "Pearson correlation; peers = 10 highest correlations excluding self, ties by "
-            "ascending Code. Value: mean of those 10 correlations. [was graph_peer_corr_mean]"
+            "Peer set: estimation date E = last trading day of an ISO week; used in rows "
+            "from the next trading day up to and including the next E. y_u = r_u minus "
+            "the equal-weighted universe mean of r_u; stocks of the universe on E with "
+            "120 non-null r in [E-119..E]; Pearson correlation; peers = 10 highest "
+            "correlations excluding self, ties by ascending Code. Value: mean of those 10"
+            " correlations."
         ),
         unit="correlation",
     ),
@@ -68,8 +69,7 @@ FEATURES: tuple[Feature, ...] = (
         name="peer_degree_0p5",
         formula=(
             "number of stocks with correlation >= 0.5 at the estimation date E of "
-            "peer_corr_mean_10, excluding self. [was graph_degree, threshold 0.3 on 60 calendar "
-            "days]"
+            "peer_corr_mean_10, excluding self."
         ),
         dtype="int16",
         unit="count",
@@ -82,10 +82,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _of_peers(
         name="peer_rel_5d",
-        formula=(
-            "ret_prev_5d_T - mean of ret_prev_5d_T over the 10 peers, at least 5 non-null. "
-            "[was close_peer_diff on price levels]"
-        ),
+        formula=("ret_prev_5d_T - mean of ret_prev_5d_T over the 10 peers, at least 5 non-null."),
     ),
     _feature(
         name="size_peer_rel_20d",

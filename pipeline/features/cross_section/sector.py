@@ -55,21 +55,18 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _of_index(
         name="sector_idx_ret_20d",
-        formula=(
-            "s_T/s_(T-20)-1 of the index mapped by S33 of T. "
-            "[was sec_mom_20, a sum rolled over rows of one sector instead of dates]"
-        ),
+        formula="s_T/s_(T-20)-1 of the index mapped by S33 of T.",
         lookback=20,
     ),
     _of_index(
         name="sector_idx_ema_gap_5_20",
-        formula="ema_5[s]_T/ema_20[s]_T-1, finite-window EMA (L=42,147). [was sec_gap_5_20]",
+        formula="ema_5[s]_T/ema_20[s]_T-1, finite-window EMA (L=42,147).",
         lookback=146,
         check="pandas ewm on the last 147 rows",
     ),
     _of_index(
         name="sector_idx_vol_20",
-        formula="sqrt(252)*std(ln(s_u/s_(u-1)), u in [T-19..T]), ddof=1. [was sec_vol_20]",
+        formula="sqrt(252)*std(ln(s_u/s_(u-1)), u in [T-19..T]), ddof=1.",
         lookback=20,
         unit="annualised vol",
         check="pandas",
@@ -106,8 +103,8 @@ FEATURES: tuple[Feature, ...] = (
     _of_members(
         name="sec17_ret_20d",
         formula=(
-            "equal-weighted mean of ret_prev_20d over universe members with the same S17 on T, "
-            "at least 5. [was sec17_mom_20]"
+            "equal-weighted mean of ret_prev_20d over universe members with the same S17 "
+            "on T, at least 5."
         ),
         inputs=f"eq-master.S17;{CLOSE}",
         lookback=20,

@@ -58,17 +58,15 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="fut_topix_night_ret",
         formula=(
-            f"{_front('TOPIXF')} EC_T/Settle_(T-1)-1 of the same contract (night session of "
-            "trading date T ends 06:00 of T). [was fut_topix_overnight, night close over previous "
-            "night close]"
+            f"{_front('TOPIXF')} EC_T/Settle_(T-1)-1 of the same contract (night session "
+            "of trading date T ends 06:00 of T)."
         ),
         lookback=1,
     ),
     _feature(
         name="fut_topix_range_pct",
         formula=(
-            f"{_front('TOPIXF')} (H_T-L_T)/Settle_(T-1) of the same contract, whole trading day. "
-            "[the predecessor used close-open]"
+            f"{_front('TOPIXF')} (H_T-L_T)/Settle_(T-1) of the same contract, whole trading day."
         ),
         lookback=1,
     ),
@@ -89,9 +87,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="fut_topix_term_slope_ann",
         formula=(
-            f"{_front('TOPIXF')} ln(Settle_n/Settle_f)*365/(days between their SQD), n = contract "
-            "with the smallest SQD after the front's and OI>0. [was fut_topix_carry_ann, divided "
-            "by days to the front's expiry]"
+            f"{_front('TOPIXF')} ln(Settle_n/Settle_f)*365/(days between their SQD), n = "
+            "contract with the smallest SQD after the front's and OI>0."
         ),
         lookback=0,
         unit="per year",

@@ -57,8 +57,8 @@ def _put_call_ratio(name: str, field: str) -> Feature:
     return _feature(
         name=name,
         formula=(
-            f"ln((sum of {field} over puts + 1)/(sum of {field} over calls + 1)), all expiries "
-            "with SQD>T, '002' records. [was idxopt_pc_*_ratio, unlogged]"
+            f"ln((sum of {field} over puts + 1)/(sum of {field} over calls + 1)), all "
+            "expiries with SQD>T, '002' records."
         ),
         unit="log ratio",
         null_rule="no option file on T",
@@ -79,10 +79,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="opt_iv_atm_30d",
-        formula=(
-            f"ATM-forward IV per expiry as in opt_iv_atm_near, {_TO_30_DAYS} [the predecessor "
-            "scaled vols by sqrt(d/30), which biases the level]"
-        ),
+        formula=f"ATM-forward IV per expiry as in opt_iv_atm_near, {_TO_30_DAYS}",
         unit="annualised vol",
         check="hand",
     ),
@@ -98,10 +95,10 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="opt_skew25_30d",
         formula=(
-            "s_p - s_c: IV at put forward delta -0.25 minus IV at call forward delta +0.25 "
-            "(Black-76, N(d1)-1 and N(d1) with each strike's own IV, linear interpolation of IV in "
-            f"delta on the OTM side, bracket required), each wing {_TO_30_DAYS} [was a +-10..15% "
-            "moneyness proxy pooled over all expiries]"
+            "s_p - s_c: IV at put forward delta -0.25 minus IV at call forward delta "
+            "+0.25 (Black-76, N(d1)-1 and N(d1) with each strike's own IV, linear "
+            "interpolation of IV in delta on the OTM side, bracket required), each wing "
+            f"{_TO_30_DAYS}"
         ),
         unit="vol points",
         check="py_vollib black delta",
@@ -153,8 +150,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="opt_vrp_30d",
         formula=(
-            "opt_iv_atm_30d^2 - RV, RV = 252*mean(ln(N_u/N_(u-1))^2, u in [T-19..T]), N = UnderPx. "
-            "Same underlying on both sides (the predecessor mixed Nikkei IV with TOPIX vol)"
+            "opt_iv_atm_30d^2 - RV, RV = 252*mean(ln(N_u/N_(u-1))^2, u in [T-19..T]), N ="
+            " UnderPx. Same underlying on both sides"
         ),
         lookback=_REALIZED_WINDOW,
         unit="variance",

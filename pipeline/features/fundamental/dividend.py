@@ -50,11 +50,10 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="div_yield_ttm",
         formula=(
-            f"{_BOOK}sum over ExDate in (T-{_YEAR} calendar days, T] of DivRate*product of "
-            "AdjFactor over [ExDate,T] (ex-date included: the dividend belongs to the pre-split "
-            f"share), divided by p_T; 0 if none and listed for {_LISTED} columns. [was "
-            "div_dy_12m: summed by announcement date, corrections double counted, no split "
-            "adjustment]"
+            f"{_BOOK}sum over ExDate in (T-{_YEAR} calendar days, T] of DivRate*product "
+            "of AdjFactor over [ExDate,T] (ex-date included: the dividend belongs to "
+            f"the pre-split share), divided by p_T; 0 if none and listed for {_LISTED} "
+            "columns."
         ),
         inputs=f"{_NOTICES};{CLOSE}",
         lookback=500,
@@ -96,9 +95,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="div_days_to_ex",
         formula=(
-            f"{_BOOK}columns from T to the nearest ExDate>T with non-null DivRate or null rate "
-            f"but known date, at most {_CAP}; null if none known. [was calendar days from "
-            "whichever record was joined]"
+            f"{_BOOK}columns from T to the nearest ExDate>T with non-null DivRate or "
+            f"null rate but known date, at most {_CAP}; null if none known."
         ),
         inputs=f"{_NOTICES};mkt-cal.Date",
         available=_PUBLISHED,
@@ -119,9 +117,9 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="div_next_yield",
         formula=(
-            f"{_BOOK}DivRate of the nearest ExDate>T within {_NEAR} columns times product of "
-            "AdjFactor over (PubDate,T], divided by p_T; 0 if that DivRate is 0. [was "
-            "div_ex_drop_expected]"
+            f"{_BOOK}DivRate of the nearest ExDate>T within {_NEAR} columns times "
+            "product of AdjFactor over (PubDate,T], divided by p_T; 0 if that DivRate "
+            "is 0."
         ),
         inputs=f"{_NOTICES};{CLOSE}",
         available=_WITH_PRICE,

@@ -60,8 +60,8 @@ FEATURES: tuple[Feature, ...] = (
     _planned(
         name="earn_days_to_next",
         formula=(
-            f"{_SCHEDULE}columns from T to the smallest SchDate>T, cap {_DAYS_CAP}; null if none "
-            "known. [was days_to_earnings in calendar days from a next-day-only feed]"
+            f"{_SCHEDULE}columns from T to the smallest SchDate>T, cap {_DAYS_CAP}; null "
+            "if none known."
         ),
         inputs=f"{_PLANS};mkt-cal.Date",
         dtype="int16",

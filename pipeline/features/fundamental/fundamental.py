@@ -75,15 +75,16 @@ def _figure(
 FEATURES: tuple[Feature, ...] = (
     _figure(
         "fs_op_margin_ttm",
-        "TTM(OP)/TTM(Sales); null if TTM(Sales)<=0. TTM(X) at (FY f, quarter k): cum(f,FY) if "
-        "k=FY, else cum(f,k)+cum(f-1,FY)-cum(f-1,k). [was fs_ttm_op_margin; the predecessor summed "
-        "cumulative quarters and dropped the newest]",
+        (
+            "TTM(OP)/TTM(Sales); null if TTM(Sales)<=0. TTM(X) at (FY f, quarter k): "
+            "cum(f,FY) if k=FY, else cum(f,k)+cum(f-1,FY)-cum(f-1,k)."
+        ),
         "Sales,OP",
         check="eq-valuation for NP based ratios; hand",
     ),
     _figure(
         "fs_np_margin_ttm",
-        "TTM(NP)/TTM(Sales); null if TTM(Sales)<=0. [was fs_net_margin]",
+        "TTM(NP)/TTM(Sales); null if TTM(Sales)<=0.",
         "Sales,NP",
     ),
     _figure(
@@ -106,14 +107,12 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _figure(
         "fs_accruals",
-        "(TTM(NP)-TTM(CFO))/TA, both TTM at the latest period that reports CFO. "
-        "[was fs_accruals_ttm]",
+        "(TTM(NP)-TTM(CFO))/TA, both TTM at the latest period that reports CFO.",
         "NP,CFO,TA",
     ),
     _figure(
         "fs_fcf_to_assets",
-        "(TTM(CFO)+TTM(CFI))/TA at the latest period that reports both. [was fs_fcf_ttm from capex "
-        "labels of fin-details]",
+        "(TTM(CFO)+TTM(CFI))/TA at the latest period that reports both.",
         "CFO,CFI,TA",
     ),
     _figure(
@@ -125,8 +124,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _figure(
         "fs_cash_ratio",
-        "CashEq/TA of the latest period that reports CashEq. [was fs_net_cash_ratio; "
-        "interest-bearing debt is not in fin-summary]",
+        "CashEq/TA of the latest period that reports CashEq.",
         "CashEq,TA",
         lookback=460,
     ),
@@ -143,8 +141,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _figure(
         "fs_op_chg_to_assets",
-        "(TTM(OP)-TTM_prev(OP))/TA; sign safe. [was fs_yoy_ttm_op_profit, a ratio of possibly "
-        "negative numbers]",
+        "(TTM(OP)-TTM_prev(OP))/TA; sign safe.",
         "OP,TA",
         lookback=_TWO_YEARS,
     ),
@@ -181,34 +178,32 @@ FEATURES: tuple[Feature, ...] = (
     _fact(
         name="fs_days_since_disclosure",
         formula=(
-            "columns from the first column >= DiscDate of the first statement of the latest period "
-            "to T, cap 200. [was fs_staleness_bd; fs_days_since counted from the period end]"
+            "columns from the first column >= DiscDate of the first statement of the "
+            "latest period to T, cap 200."
         ),
         dtype="int16",
         unit="trading days",
     ),
     _fact(
         name="fs_report_lag_days",
-        formula="calendar days from CurPerEn to DiscDate of that statement. [was fs_lag_days]",
+        formula="calendar days from CurPerEn to DiscDate of that statement.",
         dtype="int16",
         unit="calendar days",
     ),
     _fact(
         name="fs_quarter",
-        formula="CurPerType of the latest period: 1Q=1, 2Q=2, 3Q=3, FY=4. [was fs_doc_family_*]",
+        formula="CurPerType of the latest period: 1Q=1, 2Q=2, 3Q=3, FY=4.",
     ),
     _fact(
         name="fs_accounting_std",
         formula=(
-            "suffix of DocType after the last '_': JP=1, IFRS=2, US=3, JMIS=4, Foreign=5, REIT=6. "
-            "[was fs_standard_*: fs_standard_JGAAP never matched because the suffix is JP]"
+            "suffix of DocType after the last '_': JP=1, IFRS=2, US=3, JMIS=4, Foreign=5, REIT=6."
         ),
     ),
     _fact(
         name="fs_is_consolidated",
         formula=(
-            "1 if DocType contains '_Consolidated_' as a whole token, 0 if '_NonConsolidated_'. "
-            "[the predecessor tested the substring 'Consolidated', which both contain]"
+            "1 if DocType contains '_Consolidated_' as a whole token, 0 if '_NonConsolidated_'."
         ),
         unit="flag",
     ),

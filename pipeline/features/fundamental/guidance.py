@@ -129,8 +129,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="days_since_guide_rev",
         formula=(
-            f"columns since the effective column of the last change of g(OP), cap {_WINDOW}; null "
-            f"if none in [T-{_WINDOW - 1}..T]. [was fs_guidance_revision_flag]"
+            "columns since the effective column of the last change of g(OP), cap "
+            f"{_WINDOW}; null if none in [T-{_WINDOW - 1}..T]."
         ),
         lookback=550,
         dtype="int16",

@@ -29,24 +29,21 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="market_tier",
         formula=(
-            "1 if Mkt in {0111,0101}; 2 if Mkt in {0112,0102,0106}; 3 if Mkt in {0113,0104,0107}; "
-            "else null. Master record dated T. [was is_prime/is_standard/is_growth]"
+            "1 if Mkt in {0111,0101}; 2 if Mkt in {0112,0102,0106}; 3 if Mkt in "
+            "{0113,0104,0107}; else null. Master record dated T."
         ),
         inputs="eq-master.Mkt",
         null_rule="Mkt outside the listed codes (PRO market, ETF/REIT segment)",
     ),
     _feature(
         name="sector17_id",
-        formula="int(S17) of the master record dated T; 99 -> null. [was sector17_code]",
+        formula="int(S17) of the master record dated T; 99 -> null.",
         inputs="eq-master.S17",
         null_rule="S17 = 99 or no master record",
     ),
     _feature(
         name="sector33_id",
-        formula=(
-            "int(S33) of the master record dated T (codes 50..9050); 9999 -> null. "
-            "[was sector33_code]"
-        ),
+        formula="int(S33) of the master record dated T (codes 50..9050); 9999 -> null.",
         inputs="eq-master.S33",
         dtype="int16",
         null_rule="S33 = 9999 or no master record",
@@ -62,10 +59,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="margin_class",
-        formula=(
-            "int(Mrgn): 1 margin-buy only, 2 loanable (margin buy and short), 3 other. "
-            "[was is_margin_eligible]"
-        ),
+        formula="int(Mrgn): 1 margin-buy only, 2 loanable (margin buy and short), 3 other.",
         inputs="eq-master.Mrgn",
         null_rule="Mrgn is none of these",
     ),

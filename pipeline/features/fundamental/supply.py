@@ -58,8 +58,7 @@ FEATURES: tuple[Feature, ...] = (
         "immediately preceding reported period (next smaller CurPerEn)",
         330,
         "no previous statement",
-        "; |x|>0.5 -> null (residual split mismatch). [was shares_out_delta_pct, a daily "
-        "difference that reacted to splits]",
+        "; |x|>0.5 -> null (residual split mismatch).",
     ),
     _feature(
         name="treasury_ratio",
@@ -70,10 +69,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="supply_shock",
-        formula=(
-            "+1 if shares_out_chg_last>=0.01, -1 if <=-0.01, else 0 (dilution positive; the "
-            "predecessor's sign was the opposite)"
-        ),
+        formula="+1 if shares_out_chg_last>=0.01, -1 if <=-0.01, else 0 (dilution positive)",
         lookback=330,
         dtype="int8",
         unit="sign",

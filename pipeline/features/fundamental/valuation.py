@@ -46,10 +46,9 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="log_mktcap",
         formula=(
-            "ln(mktcap_T), mktcap_T = p_T (basis of T) * shares_T, shares_T = (ShOutFY - TrShFY, "
-            "null TrShFY = 0) of the latest statement in force / product of AdjFactor over "
-            "(effective column, T]. Price and shares in the same basis (the predecessor multiplied "
-            "fully back-adjusted prices by as-reported shares)"
+            "ln(mktcap_T), mktcap_T = p_T (basis of T) * shares_T, shares_T = (ShOutFY - "
+            "TrShFY, null TrShFY = 0) of the latest statement in force / product of "
+            "AdjFactor over (effective column, T]. Price and shares in the same basis"
         ),
         inputs=_inputs("DiscDate"),
         lookback=200,

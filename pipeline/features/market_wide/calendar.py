@@ -35,26 +35,19 @@ _feature = partial(
 FEATURES: tuple[Feature, ...] = (
     _feature(
         name="day_of_week",
-        formula=(
-            "ISO weekday of T, Monday=1..Friday=5. [the predecessor's first version tested Monday "
-            "as 0 and produced an empty is_mon]"
-        ),
+        formula="ISO weekday of T, Monday=1..Friday=5.",
         unit="category",
         check="pandas dayofweek+1",
     ),
     _feature(
         name="td_of_month",
-        formula=(
-            "ordinal of T among the trading days of its calendar month, from 1. "
-            "[was month_start_flag, off by one and dependent on the chunk]"
-        ),
+        formula="ordinal of T among the trading days of its calendar month, from 1.",
     ),
     _feature(
         name="td_to_month_end",
         formula=(
-            "trading days from T to the last trading day of its month, 0 on that day (HolDiv 1 or "
-            "2 of the published calendar, not of the data seen so far). [was is_month_end, which "
-            "required the calendar month end]"
+            "trading days from T to the last trading day of its month, 0 on that day "
+            "(HolDiv 1 or 2 of the published calendar, not of the data seen so far)."
         ),
     ),
     _feature(
@@ -68,9 +61,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="td_to_sq",
         formula=(
-            "trading days from T to the next SQ day >= T; SQ day = second Friday of the month, or "
-            "the preceding trading day if that Friday is not a trading day. [was days_to_sq, null "
-            "except on SQ days]"
+            "trading days from T to the next SQ day >= T; SQ day = second Friday of the "
+            "month, or the preceding trading day if that Friday is not a trading day."
         ),
         check="SQD of the derivatives files",
     ),
@@ -81,10 +73,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="gap_days_next",
-        formula=(
-            "calendar days from T to the next trading day. "
-            "[was days_to_holiday, which ignored holidays]"
-        ),
+        formula="calendar days from T to the next trading day.",
         unit="calendar days",
     ),
     _feature(

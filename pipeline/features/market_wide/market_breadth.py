@@ -111,7 +111,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="short_ratio_market",
-        formula="sum over all S33 of (R+N) / sum of (S+R+N) on T. [was short_selling_ratio_market]",
+        formula="sum over all S33 of (R+N) / sum of (S+R+N) on T.",
         inputs="mkt-short-ratio.Date,S33,SellExShortVa,ShrtWithResVa,ShrtNoResVa",
         lookback=0,
         null_rule="no record on T",

@@ -51,10 +51,7 @@ _SPREADS = {
 def _change(days: int) -> Feature:
     return _feature(
         name=f"topix_ret_{days}d",
-        formula=(
-            f"C_T/C_(T-{days})-1 of TOPIX (2020-10-01 keeps the previous close). "
-            f"[was topix_ret_prev_{days}d]"
-        ),
+        formula=f"C_T/C_(T-{days})-1 of TOPIX (2020-10-01 keeps the previous close).",
         lookback=days,
         check=f"pandas pct_change({days})",
     )
@@ -64,22 +61,19 @@ FEATURES: tuple[Feature, ...] = (
     *(_change(days) for days in (1, 5, _MONTH)),
     _feature(
         name="topix_overnight",
-        formula="O_T/C_(T-1)-1. [was topix_ret_overnight and, mislabelled, topix_ret_oc]",
+        formula="O_T/C_(T-1)-1.",
         lookback=1,
         check="hand",
     ),
     _feature(
         name="topix_intraday",
-        formula="C_T/O_T-1. [was topix_ret_intraday and, mislabelled, topix_ret_co]",
+        formula="C_T/O_T-1.",
         lookback=0,
         check="hand",
     ),
     _feature(
         name="topix_rsi_14",
-        formula=(
-            "rsi_14 of TOPIX closes, finite-window Wilder L=196. "
-            "[the predecessor returned 50 when there were no losses]"
-        ),
+        formula="rsi_14 of TOPIX closes, finite-window Wilder L=196.",
         lookback=196,
         unit="index 0-100",
         check="TA-Lib RSI(14) after >=300 bars",
@@ -137,8 +131,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="nt_ratio_chg_20d",
         formula=(
-            "(N_T/C_T)/(N_(T-20)/C_(T-20))-1, N = Nikkei 225 close from UnderPx of the option "
-            "file, C = TOPIX. [was idx_spread_nt_ratio; code 0101 is not served]"
+            "(N_T/C_T)/(N_(T-20)/C_(T-20))-1, N = Nikkei 225 close from UnderPx of the "
+            "option file, C = TOPIX."
         ),
         inputs="drv-bars-daily-opt-225.UnderPx;idx-bars-daily-topix.C",
         lookback=_MONTH,

@@ -55,8 +55,8 @@ def _net_share(name: str, balance: str) -> Feature:
     return _feature(
         name=name,
         formula=(
-            f"{_IN_FORCE} {balance}/TotTot, Section TokyoNagoya (continuous through the 2022-04-04 "
-            "market reform; thousand yen cancels). [was mkt_flow_*_net_ratio]"
+            f"{_IN_FORCE} {balance}/TotTot, Section TokyoNagoya (continuous through the "
+            "2022-04-04 market reform; thousand yen cancels)."
         ),
         inputs=f"{_KEYS},{balance},TotTot",
     )
@@ -66,10 +66,10 @@ def _net_score(name: str, balance: str) -> Feature:
     return _feature(
         name=name,
         formula=(
-            f"{_IN_FORCE} (x_0-mean)/std over the last {_YEAR_WEEKS} weekly records in force (one "
-            f"per EnDate, including the current one), x={balance}/TotTot, ddof=1, at least "
-            f"{_YEAR_MIN_WEEKS}; null if std=0. Windows count weekly records, not rows (the "
-            "predecessor used 65 and 260 weekly rows for '13w' and '52w')"
+            f"{_IN_FORCE} (x_0-mean)/std over the last {_YEAR_WEEKS} weekly records in "
+            f"force (one per EnDate, including the current one), x={balance}/TotTot, "
+            f"ddof=1, at least {_YEAR_MIN_WEEKS}; null if std=0. Windows count weekly "
+            "records, not rows"
         ),
         inputs=f"{_KEYS},{balance},TotTot",
         lookback=290,
@@ -92,8 +92,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="flow_foreign_persistence_10w",
         formula=(
-            f"{_IN_FORCE} mean of sign(FrgnBal) over the last {_PERSISTENCE_WEEKS} weekly records "
-            f"in force, {_PERSISTENCE_WEEKS} required. [was foreign_persistence]"
+            f"{_IN_FORCE} mean of sign(FrgnBal) over the last {_PERSISTENCE_WEEKS} "
+            f"weekly records in force, {_PERSISTENCE_WEEKS} required."
         ),
         inputs=f"{_KEYS},FrgnBal",
         lookback=70,
@@ -116,8 +116,7 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="flow_staleness_td",
         formula=(
-            "columns from the first column >= PubDate of the record in force (TokyoNagoya) to T. "
-            "[was trades_spec_staleness_bd, measured against the newest record of the whole sample]"
+            "columns from the first column >= PubDate of the record in force (TokyoNagoya) to T."
         ),
         inputs=_KEYS,
         dtype="int16",

@@ -65,33 +65,25 @@ _change = partial(_feature, lookback=45, unit="log change", null_rule=f"{_NONE} 
 FEATURES: tuple[Feature, ...] = (
     _to_shares(
         name="margin_long_to_shares",
-        formula=(
-            f"{_RECORD}LongVol/shares_T (shares of log_mktcap). [was weekly_margin_long_pct_float]"
-        ),
+        formula=f"{_RECORD}LongVol/shares_T (shares of log_mktcap).",
     ),
     _to_shares(name="margin_short_to_shares", formula=f"{_RECORD}ShrtVol/shares_T"),
     _feature(
         name="margin_lsr_log",
-        formula=(
-            f"{_RECORD}ln((LongVol+100)/(ShrtVol+100)). "
-            "[was wm_lsr; imbalance is the same information]"
-        ),
+        formula=f"{_RECORD}ln((LongVol+100)/(ShrtVol+100)).",
         unit="log ratio",
     ),
     _to_volume(
         name="margin_long_to_adv20",
-        formula=f"{_RECORD}LongVol/advs20; {ADVS20}. [was wm_long_to_adv20]",
+        formula=f"{_RECORD}LongVol/advs20; {ADVS20}.",
     ),
     _to_volume(
         name="margin_short_to_adv20",
-        formula=f"{_RECORD}ShrtVol/advs20; {ADVS20}. [was wm_short_to_adv20]",
+        formula=f"{_RECORD}ShrtVol/advs20; {ADVS20}.",
     ),
     _to_volume(
         name="margin_net_chg_1w_to_adv20",
-        formula=(
-            f"{_RECORD}{_PREV}((LongVol-ShrtVol)_0-(LongVol-ShrtVol)_prev)/advs20; {ADVS20}. "
-            "[was wm_net_d1w, a 5-row difference of a forward-filled series]"
-        ),
+        formula=(f"{_RECORD}{_PREV}((LongVol-ShrtVol)_0-(LongVol-ShrtVol)_prev)/advs20; {ADVS20}."),
         lookback=45,
         null_rule=f"{_NONE} or no prev",
     ),
@@ -106,8 +98,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="margin_long_std_share",
         formula=(
-            f"{_RECORD}LongStdVol/LongVol; null if LongVol=0. Std = standardized (seido) margin, "
-            "Neg = negotiable (ippan). [was wm_std_share]"
+            f"{_RECORD}LongStdVol/LongVol; null if LongVol=0. Std = standardized (seido) "
+            "margin, Neg = negotiable (ippan)."
         ),
         inputs="mkt-margin-int.PubDate,Date,LongStdVol,LongVol",
         unit="share",
@@ -115,10 +107,10 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="margin_net_z52",
         formula=(
-            f"{_RECORD}x=(LongVol-ShrtVol)/shares_T; weekly sample = the in-force record for the "
-            f"last record Date of each ISO week; (x_0-mean)/std over the last {_WEEKS} such weeks "
-            f"including the current one, ddof=1, at least {_MIN_WEEKS}. "
-            "[was wm_net_z52 over 260 rows]"
+            f"{_RECORD}x=(LongVol-ShrtVol)/shares_T; weekly sample = the in-force record "
+            "for the last record Date of each ISO week; (x_0-mean)/std over the last "
+            f"{_WEEKS} such weeks including the current one, ddof=1, at least "
+            f"{_MIN_WEEKS}."
         ),
         inputs=_WITH_SHARES,
         lookback=300,
@@ -127,10 +119,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="margin_staleness_td",
-        formula=(
-            "columns from the first column >= PubDate_eff of the record in force to T. "
-            "[was wm_staleness_bd]"
-        ),
+        formula="columns from the first column >= PubDate_eff of the record in force to T.",
         dtype="int16",
         unit="trading days",
     ),

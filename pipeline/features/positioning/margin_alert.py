@@ -39,12 +39,12 @@ _feature = partial(
 FEATURES: tuple[Feature, ...] = (
     _feature(
         name="alert_is_listed",
-        formula=f"{_RECORD}1 if a record is in force, else 0. [was is_dmi_valid]",
+        formula=f"{_RECORD}1 if a record is in force, else 0.",
         inputs=f"{_SOURCE},Code",
     ),
     _feature(
         name="alert_reg_class",
-        formula=f"{_RECORD}int(TSEMrgnRegCls), 0 if no record. [was dmi_reason_code, a string]",
+        formula=f"{_RECORD}int(TSEMrgnRegCls), 0 if no record.",
         inputs=f"{_SOURCE},TSEMrgnRegCls",
         unit="category",
         null_rule="TSEMrgnRegCls of the record is in no list",
@@ -67,8 +67,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="alert_sl_ratio_log",
         formula=(
-            f"{_RECORD}ln((LongOut+100)/(ShrtOut+100)), recomputed from the balances (SLRatio "
-            "itself is short over long in percent). [was dmi_long_short_ratio]"
+            f"{_RECORD}ln((LongOut+100)/(ShrtOut+100)), recomputed from the balances "
+            "(SLRatio itself is short over long in percent)."
         ),
         inputs=f"{_SOURCE},LongOut,ShrtOut",
         dtype="float32",
@@ -77,7 +77,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="alert_long_chg_to_adv20",
-        formula=f"{_RECORD}LongOutChg/advs20; {ADVS20}. [was dmi_long_balance_diff_1d]",
+        formula=f"{_RECORD}LongOutChg/advs20; {ADVS20}.",
         inputs=f"{_SOURCE},LongOutChg;{CLOSE}",
         lookback=20,
         dtype="float32",

@@ -50,10 +50,7 @@ def _delta(days: int, was: str) -> Feature:
 FEATURES: tuple[Feature, ...] = (
     _feature(
         name="ssp_ratio_sum",
-        formula=(
-            f"{_STATE}sum of r_i, 0 if none. [the predecessor summed only the reports of one day "
-            "instead of the open positions]"
-        ),
+        formula=f"{_STATE}sum of r_i, 0 if none.",
     ),
     _feature(
         name="ssp_reporters",
@@ -64,20 +61,16 @@ FEATURES: tuple[Feature, ...] = (
     _feature(name="ssp_top_ratio", formula=f"{_STATE}max of r_i, 0 if none"),
     _feature(
         name="ssp_hhi",
-        formula=(
-            f"{_STATE}sum of (r_i/sum r)^2; null if none active. "
-            "[was the sum of squared ratios, not a concentration]"
-        ),
+        formula=f"{_STATE}sum of (r_i/sum r)^2; null if none active.",
         unit="share",
         null_rule="no active reporter",
     ),
-    _delta(_WEEK, ". [was ssp_delta_sum]"),
+    _delta(_WEEK, "."),
     _delta(_MONTH, ""),
     _feature(
         name=f"ssp_net_entries_{_MONTH}d",
         formula=(
-            f"keys active at T and not at T-{_MONTH}, minus keys active at T-{_MONTH} and not at "
-            "T. [was ssp_new_position_flag]"
+            f"keys active at T and not at T-{_MONTH}, minus keys active at T-{_MONTH} and not at T."
         ),
         lookback=DEPTH + _MONTH,
         dtype="int8",
@@ -87,8 +80,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="ssp_days_since_report",
         formula=(
-            "columns from the first column >= the latest DiscDate<=T of the code to T, cap "
-            f"{DEPTH}; null if none. [was ssp_staleness_days, calendar days]"
+            "columns from the first column >= the latest DiscDate<=T of the code to T, "
+            f"cap {DEPTH}; null if none."
         ),
         dtype="int16",
         unit="trading days",

@@ -31,8 +31,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="short_ratio_sector",
         formula=(
-            "(R+N)/(S+R+N), R=ShrtWithResVa, N=ShrtNoResVa, S=SellExShortVa of the stock's S33 on "
-            "T; null if the denominator is 0. [was ss_ratio_market]"
+            "(R+N)/(S+R+N), R=ShrtWithResVa, N=ShrtNoResVa, S=SellExShortVa of the "
+            "stock's S33 on T; null if the denominator is 0."
         ),
     ),
     _feature(

@@ -49,7 +49,7 @@ FEATURES: tuple[Feature, ...] = (
         name="beta60_topix",
         formula=(
             "cov/var of (r_u, m_u) over u in [T-59..T], m = TOPIX simple return, ddof=1, "
-            "60 pairs required; null if var=0. Includes T (the predecessor lagged one day)"
+            "60 pairs required; null if var=0. Includes T"
         ),
         unit="beta",
         check="TA-Lib BETA uses returns of prices with window+1; pandas rolling cov/var",
@@ -99,7 +99,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="beta_x_fut_basis",
-        formula="beta60_topix_T*fut_topix_basis_T. [was basis_gate]",
+        formula="beta60_topix_T*fut_topix_basis_T.",
         inputs=f"{CLOSE};idx-bars-daily-topix.C;drv-bars-daily-fut.Settle,CCMFlag",
         available=AFTER_NIGHT,
         unit="ratio",

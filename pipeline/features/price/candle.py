@@ -37,7 +37,7 @@ FEATURES: tuple[Feature, ...] = tuple(
         ("kbar_shift", "(2*c_T-h_T-l_T)/o_T", "KSFT"),
         (
             "kbar_shift_share",
-            f"(2*c_T-h_T-l_T)/(h_T-l_T){_FLAT}. [was close_location = (x+1)/2]",
+            f"(2*c_T-h_T-l_T)/(h_T-l_T){_FLAT}.",
             "KSFT2",
         ),
         ("high_to_close", "h_T/c_T", "HIGH0"),

@@ -44,10 +44,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="gap_filled_flag",
-        formula=(
-            "1 if (o_T>p_(T-1) and l_T<=p_(T-1)) or (o_T<p_(T-1) and h_T>=p_(T-1)); else 0. "
-            "[was gap_filled_prev1_flag, inferred from returns]"
-        ),
+        formula=("1 if (o_T>p_(T-1) and l_T<=p_(T-1)) or (o_T<p_(T-1) and h_T>=p_(T-1)); else 0."),
         dtype="int8",
         unit="flag",
         null_rule=_NO_GAP,
@@ -56,8 +53,7 @@ FEATURES: tuple[Feature, ...] = (
         name="gap_retrace",
         formula=(
             "clip((o_T-l_T)/(o_T-p_(T-1)),0,1) if the gap is up, "
-            "clip((h_T-o_T)/(p_(T-1)-o_T),0,1) if down; null if |ret_overnight_T|<0.001. "
-            "[was gap_fill_ratio_prev1]"
+            "clip((h_T-o_T)/(p_(T-1)-o_T),0,1) if down; null if |ret_overnight_T|<0.001."
         ),
         unit="share",
         null_rule="gap below 10 bp or no trade on T",
@@ -65,8 +61,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="gap_magnitude_z20",
         formula=(
-            "(|y_T|-mean)/std of |y_u|, y=ret_overnight, window [T-20..T-1] excluding T, ddof=1, "
-            "at least 10; null if std=0. The numerator is T (the predecessor used T-1)"
+            "(|y_T|-mean)/std of |y_u|, y=ret_overnight, window [T-20..T-1] excluding T, "
+            "ddof=1, at least 10; null if std=0. The numerator is T"
         ),
         lookback=21,
         unit="z",

@@ -51,28 +51,25 @@ _count = partial(
 FEATURES: tuple[Feature, ...] = (
     _feature(
         name="limit_up_flag",
-        formula=(
-            "1 if UL_T = '1' (the limit-up price was touched), 0 if '0' or no trade. "
-            "[was upper_limit, is_limit_up]"
-        ),
+        formula="1 if UL_T = '1' (the limit-up price was touched), 0 if '0' or no trade.",
         unit="flag",
     ),
     _feature(
         name="limit_down_flag",
-        formula="1 if LL_T = '1', 0 if '0' or no trade. [was lower_limit, is_limit_down]",
+        formula="1 if LL_T = '1', 0 if '0' or no trade.",
         unit="flag",
     ),
     _feature(
         name="limit_close_state",
         formula=(
-            "+1 if UL_T='1' and C_T=H_T; -1 if LL_T='1' and C_T=L_T; else 0 "
-            "(raw prices; both true gives 0). [was price_locked_flag]"
+            "+1 if UL_T='1' and C_T=H_T; -1 if LL_T='1' and C_T=L_T; else 0 (raw prices; "
+            "both true gives 0)."
         ),
         inputs="eq-bars-daily.UL,LL,H,L,C",
     ),
     _count(
         name="limit_up_cnt_20d",
-        formula="sum of limit_up_flag over [T-19..T]. [was limit_up_5d, lagged]",
+        formula="sum of limit_up_flag over [T-19..T].",
     ),
     _count(name="limit_down_cnt_20d", formula="sum of limit_down_flag over [T-19..T]"),
     _feature(
@@ -89,9 +86,9 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="limit_streak",
         formula=(
-            "signed run capped at +-20: +n if limit_up_flag=1 on the n consecutive columns ending "
-            "at T, -n likewise for limit_down_flag, 0 otherwise; if both flags are set on T use "
-            "the sign of r_T. [was limit_up_streak, which kept counting after the run ended]"
+            "signed run capped at +-20: +n if limit_up_flag=1 on the n consecutive "
+            "columns ending at T, -n likewise for limit_down_flag, 0 otherwise; if both "
+            "flags are set on T use the sign of r_T."
         ),
         lookback=_STREAK_CAP,
         unit="trading days",

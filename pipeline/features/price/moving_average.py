@@ -58,9 +58,9 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="ema_gap_5_20",
         formula=(
-            "ema_5[p]_T / ema_20[p]_T - 1; finite-window EMA: ema_N[x] = sum_(k<L) (1-a)^k "
-            "x_(T-k) / sum_(k<L) (1-a)^k over non-null terms, a=2/(N+1), L=7(N+1). "
-            "[was ma_gap_5_20]"
+            "ema_5[p]_T / ema_20[p]_T - 1; finite-window EMA: ema_N[x] = sum_(k<L) "
+            "(1-a)^k x_(T-k) / sum_(k<L) (1-a)^k over non-null terms, a=2/(N+1), "
+            "L=7(N+1)."
         ),
         lookback=146,
         null_rule="fewer than 20 listed columns",
@@ -72,8 +72,7 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="ema_gap_20_60",
         formula=(
-            "ema_20[p]_T / ema_60[p]_T - 1, finite-window EMA as in ema_gap_5_20 "
-            "(L=427 for N=60). [was ma_gap_20_60]"
+            "ema_20[p]_T / ema_60[p]_T - 1, finite-window EMA as in ema_gap_5_20 (L=427 for N=60)."
         ),
         lookback=426,
         null_rule="fewer than 60 listed columns",
@@ -89,8 +88,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="macd_hist_pct",
         formula=(
-            "(m_T - ema_9[m]_T)/p_T with m_u = ema_12[p]_u - ema_26[p]_u, all in the basis of T; "
-            "finite-window EMA (L=70 on m). [was macd_histogram]"
+            "(m_T - ema_9[m]_T)/p_T with m_u = ema_12[p]_u - ema_26[p]_u, all in the "
+            "basis of T; finite-window EMA (L=70 on m)."
         ),
         lookback=257,
         null_rule="fewer than 34 listed columns",
@@ -100,10 +99,10 @@ FEATURES: tuple[Feature, ...] = (
         name="kama_gap_10_2_30",
         formula=(
             "p_T/K_T - 1. Restarted KAMA: K_(T-120)=p_(T-120); for u=T-119..T: "
-            "ER_u=|p_u-p_(u-10)|/sum_(j=0..9)|p_(u-j)-p_(u-j-1)| (0 if the denominator is 0), "
-            "SC_u=(ER_u*(2/3-2/31)+2/31)^2, K_u=K_(u-1)+SC_u*(p_u-K_(u-1)). Finite by definition: "
-            "the slowest SC (0.0042) would need about 3,300 rows of burn-in. "
-            "[was kama_10_2_30, a level]"
+            "ER_u=|p_u-p_(u-10)|/sum_(j=0..9)|p_(u-j)-p_(u-j-1)| (0 if the denominator is"
+            " 0), SC_u=(ER_u*(2/3-2/31)+2/31)^2, K_u=K_(u-1)+SC_u*(p_u-K_(u-1)). Finite "
+            "by definition: the slowest SC (0.0042) would need about 3,300 rows of "
+            "burn-in."
         ),
         lookback=129,
         null_rule=no_carried_close(129),
@@ -112,10 +111,10 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="vidya_gap_14",
         formula=(
-            "p_T/V_T - 1. Restarted VIDYA: V_(T-120)=p_(T-120); for u=T-119..T: "
-            "U,D = sums of positive and of absolute negative one-day changes of p over 14 changes "
-            "ending at u, m_u=|U-D|/(U+D) (0 if U+D=0), V_u=V_(u-1)+(2/15)*m_u*(p_u-V_(u-1)). "
-            "Finite by definition. [was vidya_14, a level]"
+            "p_T/V_T - 1. Restarted VIDYA: V_(T-120)=p_(T-120); for u=T-119..T: U,D = "
+            "sums of positive and of absolute negative one-day changes of p over 14 "
+            "changes ending at u, m_u=|U-D|/(U+D) (0 if U+D=0), "
+            "V_u=V_(u-1)+(2/15)*m_u*(p_u-V_(u-1)). Finite by definition."
         ),
         lookback=133,
         null_rule=no_carried_close(133),
@@ -137,9 +136,9 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="di_pos_14",
         formula=(
-            "100*wil_14[DM+]_T/wil_14[tr]_T; DM+ = h_u-h_prev if that is > 0 and > l_prev-l_u, "
-            "else 0; prev = previous traded day; tr_u = max(h_u,p_(u-1)) - min(l_u,p_(u-1)). "
-            "[was dmi_pos_14; dmi_ means daily margin elsewhere]"
+            "100*wil_14[DM+]_T/wil_14[tr]_T; DM+ = h_u-h_prev if that is > 0 and > "
+            "l_prev-l_u, else 0; prev = previous traded day; tr_u = max(h_u,p_(u-1)) - "
+            "min(l_u,p_(u-1))."
         ),
         inputs=BARS,
         lookback=197,
@@ -150,8 +149,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="di_neg_14",
         formula=(
-            "100*wil_14[DM-]_T/wil_14[tr]_T; DM- = l_prev-l_u if that is > 0 and > h_u-h_prev, "
-            "else 0. [was dmi_neg_14]"
+            "100*wil_14[DM-]_T/wil_14[tr]_T; DM- = l_prev-l_u if that is > 0 and > "
+            "h_u-h_prev, else 0."
         ),
         inputs=BARS,
         lookback=197,

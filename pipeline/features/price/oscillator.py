@@ -46,9 +46,8 @@ def _rsi(n: int) -> Feature:
     return _feature(
         name=f"rsi_{n}",
         formula=(
-            f"100*G/(G+D), G=wil_{n}[max(dp,0)]_T, D=wil_{n}[max(-dp,0)]_T, dp_u=p_u-p_(u-1); "
-            f"finite-window Wilder, L={14 * n}; 50 if G+D=0. "
-            f"[was rsi_{n}, which lagged one day and used simple means]"
+            f"100*G/(G+D), G=wil_{n}[max(dp,0)]_T, D=wil_{n}[max(-dp,0)]_T, "
+            f"dp_u=p_u-p_(u-1); finite-window Wilder, L={14 * n}; 50 if G+D=0."
         ),
         inputs=CLOSE,
         lookback=14 * n,
@@ -63,10 +62,10 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="crsi_3_2_100",
         formula=(
-            "(rsi_3[p] + rsi_2[s] + PR)/3; rsi_N as rsi_14 with L=14N; s_u = uncapped signed run "
-            "length of r (0 when r_u=0, run counted inside the last 130 columns); "
-            "PR = 100 * count of u in [T-100..T-1] with r_u < r_T, divided by 100. "
-            "PR ranks returns, not prices (the predecessor ranked prices and lagged)"
+            "(rsi_3[p] + rsi_2[s] + PR)/3; rsi_N as rsi_14 with L=14N; s_u = uncapped "
+            "signed run length of r (0 when r_u=0, run counted inside the last 130 "
+            "columns); PR = 100 * count of u in [T-100..T-1] with r_u < r_T, divided by "
+            "100. PR ranks returns, not prices"
         ),
         inputs=CLOSE,
         lookback=160,
@@ -96,10 +95,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="bb_zscore_20",
-        formula=(
-            "(p_T - mean_20[p])/std_20[p], window [T-19..T], ddof=1; null if std=0. "
-            "[was z_close_20; bb_pct_b = (x+2)/4 is dropped as an affine copy]"
-        ),
+        formula="(p_T - mean_20[p])/std_20[p], window [T-19..T], ddof=1; null if std=0.",
         inputs=CLOSE,
         lookback=19,
         unit="z",
@@ -108,7 +104,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="bb_bandwidth_20",
-        formula="4*std_20[p]/mean_20[p], ddof=1. [was bb_bw]",
+        formula="4*std_20[p]/mean_20[p], ddof=1.",
         inputs=CLOSE,
         lookback=19,
         unit="ratio",
@@ -118,8 +114,7 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="keltner_pos_20",
         formula=(
-            "(p_T - ema_20[p]_T)/ema_20[tr]_T, finite-window EMA L=147; null if ema_20[tr]=0. "
-            "[was kc_mid_20, kc_up_20, kc_dn_20 levels]"
+            "(p_T - ema_20[p]_T)/ema_20[tr]_T, finite-window EMA L=147; null if ema_20[tr]=0."
         ),
         lookback=147,
         unit="ATR units",
@@ -149,10 +144,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="donchian_break_20",
         formula=(
-            "+1 if c_T > max(h_u, u in [T-20..T-1]); -1 if c_T < min(l_u, same window); else 0; "
-            "at least 10 traded days. The channel excludes T. "
-            "[was don_break_20_up/down, which compared yesterday's close with a channel that "
-            "contained it and could never fire]"
+            "+1 if c_T > max(h_u, u in [T-20..T-1]); -1 if c_T < min(l_u, same window); "
+            "else 0; at least 10 traded days. The channel excludes T."
         ),
         lookback=20,
         dtype="int8",

@@ -66,8 +66,7 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="ret_overnight",
         formula=(
-            "o_T / p_(T-1) - 1, open of T in the basis of T; an ex-dividend drop is not adjusted. "
-            "[was ret_overnight, gap_ov_prev1]"
+            "o_T / p_(T-1) - 1, open of T in the basis of T; an ex-dividend drop is not adjusted."
         ),
         inputs=BARS,
         lookback=1,
@@ -122,9 +121,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="ret_streak",
         formula=(
-            "signed run length ending at T, capped at +-20: +n if r_u > 0 for u = T-n+1..T "
-            "and not for T-n; -n likewise for r_u < 0; 0 if r_T = 0. "
-            "[was up_streak_1d/down_streak_1d]"
+            "signed run length ending at T, capped at +-20: +n if r_u > 0 for u = "
+            "T-n+1..T and not for T-n; -n likewise for r_u < 0; 0 if r_T = 0."
         ),
         inputs=CLOSE,
         lookback=20,

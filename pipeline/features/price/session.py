@@ -30,25 +30,20 @@ _feature = partial(
 FEATURES: tuple[Feature, ...] = (
     _feature(
         name="am_ret",
-        formula=(
-            "MC_T/MO_T - 1, raw, same day. Own value of T (the predecessor lagged it by one day)"
-        ),
+        formula="MC_T/MO_T - 1, raw, same day. Own value of T",
     ),
     _feature(name="pm_ret", formula="AC_T/AO_T - 1, raw, same day"),
-    _feature(name="lunch_gap", formula="AO_T/MC_T - 1, raw, same day. [was pm_gap_am_close]"),
+    _feature(name="lunch_gap", formula="AO_T/MC_T - 1, raw, same day."),
     _feature(name="am_range", formula="(MH_T-ML_T)/MO_T, raw, same day"),
     _feature(
         name="am_to_full_range",
-        formula=(
-            "(MH_T-ML_T)/(H_T-L_T), raw; null if H=L. All four raw (the predecessor divided a raw "
-            "range by an adjusted one)"
-        ),
+        formula="(MH_T-ML_T)/(H_T-L_T), raw; null if H=L. All four raw",
         unit="share",
         null_rule=f"{_NO_TRADE}, or H=L",
     ),
     _feature(
         name="am_value_share",
-        formula=("MVa_T/Va_T; null if Va=0. [was am_vol_share, raw volume over adjusted volume]"),
+        formula="MVa_T/Va_T; null if Va=0.",
         unit="share",
     ),
     _feature(

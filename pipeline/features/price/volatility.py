@@ -44,8 +44,7 @@ def _realized_vol(window: int) -> Feature:
         name=f"realized_vol_{window}d",
         formula=(
             f"sqrt(252)*std(g_u, u in [T-{window - 1}..T]), log returns, ddof=1, "
-            f"all {window} required"
-            + (f". [was volatility_{window}d on simple returns]" if window < 120 else "")
+            f"all {window} required" + ("." if window < 120 else "")
         ),
         inputs=CLOSE,
         lookback=window,
@@ -59,10 +58,9 @@ def _yz_vol(window: int, min_count: int) -> Feature:
         name=f"yz_vol_{window}",
         formula=(
             f"sqrt(252*(Vo+k*Vc+(1-k)*Vrs)), Vo=var_{window}[ln(o_u/p_(u-1))], "
-            f"Vc=var_{window}[ln(c_u/o_u)] (both ddof=1), Vrs=mean_{window}[Rogers-Satchell term], "
-            f"traded days n in the window (at least {min_count}), k=0.34/(1.34+(n+1)/(n-1)). "
-            "[the predecessor's yz_vol used the close-to-close and open-to-close variances "
-            "in place of Vc and Vrs]"
+            f"Vc=var_{window}[ln(c_u/o_u)] (both ddof=1), "
+            f"Vrs=mean_{window}[Rogers-Satchell term], traded days n in the window (at "
+            f"least {min_count}), k=0.34/(1.34+(n+1)/(n-1))."
         ),
         lookback=window,
         null_rule=f"fewer than {min_count} traded days in the window",
@@ -75,8 +73,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="rv_ewma_0p94",
         formula=(
-            "sqrt(252*sum_(k<230) 0.94^k*g_(T-k)^2 / sum_(k<230) 0.94^k) over non-null g, "
-            "at least 20. [was rv_ewm]"
+            "sqrt(252*sum_(k<230) 0.94^k*g_(T-k)^2 / sum_(k<230) 0.94^k) over non-null g,"
+            " at least 20."
         ),
         inputs=CLOSE,
         lookback=230,
@@ -86,8 +84,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="pk_vol_20",
         formula=(
-            "sqrt(252*mean_20[ln(h/l)^2]/(4*ln 2)), traded days in [T-19..T], at least 10. "
-            "Not lagged (the predecessor lagged two days)"
+            "sqrt(252*mean_20[ln(h/l)^2]/(4*ln 2)), traded days in [T-19..T], at least "
+            "10. Not lagged"
         ),
         lookback=19,
         null_rule=_TOO_FEW_TRADES,
@@ -120,10 +118,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="natr_14",
-        formula=(
-            "100*wil_14[tr]_T/p_T, finite-window Wilder L=196, traded days, at least 14. "
-            "[was idx_atr_14 level]"
-        ),
+        formula="100*wil_14[tr]_T/p_T, finite-window Wilder L=196, traded days, at least 14.",
         lookback=196,
         unit="percent",
         null_rule="fewer than 14 traded days",

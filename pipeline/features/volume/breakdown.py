@@ -65,8 +65,7 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="bd_margin_long_flow",
         formula=(
-            f"{_TURNOVER} (MrgnBuyNewVa-MrgnSellCloseVa)/B of T: net opening of margin longs. "
-            "[bd_net_value and bd_credit_close_net of the predecessor are the same number]"
+            f"{_TURNOVER} (MrgnBuyNewVa-MrgnSellCloseVa)/B of T: net opening of margin longs."
         ),
     ),
     _feature(

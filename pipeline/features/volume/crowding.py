@@ -68,10 +68,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _pain(
         name="margin_pain",
-        formula=(
-            "max(0,-margin_cost_gap_120d)*margin_long_to_adv20. [was margin_pain_index, a sum of "
-            "z-scores whose inputs were never all available]"
-        ),
+        formula="max(0,-margin_cost_gap_120d)*margin_long_to_adv20.",
         inputs=f"mkt-breakdown.MrgnBuyNewVa,MrgnBuyNewVo;{_MARGIN};{CLOSE}",
         available="as margin_long_to_adv20 and breakdown of T 18:00 JST",
     ),
@@ -97,8 +94,7 @@ FEATURES: tuple[Feature, ...] = (
         name="squeeze_score",
         formula=(
             "mean of the available cs_pct on T of ssp_ratio_sum, margin_short_to_adv20, "
-            "bd_short_share_20d, ret_prev_5d; at least 3 available. [was squeeze_risk, a sum in "
-            "which a null input acted as 0]"
+            "bd_short_share_20d, ret_prev_5d; at least 3 available."
         ),
         inputs=(
             "mkt-short-sale.DiscDate,CalcDate,SSName,DICName,FundName,ShrtPosToSO,ShrtPosShares;"

@@ -46,7 +46,7 @@ _feature = partial(
 FEATURES: tuple[Feature, ...] = (
     _feature(
         name="log_value",
-        formula="ln(1+tv_T), tv in yen, 0 on a listed no-trade day. [was dollar_volume]",
+        formula="ln(1+tv_T), tv in yen, 0 on a listed no-trade day.",
         lookback=0,
         unit="log yen",
         null_rule="not listed",
@@ -55,8 +55,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="adv60_log",
         formula=(
-            "ln(1+mean(tv_u, u in [T-59..T])), no-trade days count as 0, "
-            "at least 20 listed columns. Includes T. [was adv60_yen]"
+            "ln(1+mean(tv_u, u in [T-59..T])), no-trade days count as 0, at least 20 "
+            "listed columns. Includes T."
         ),
         lookback=59,
         unit="log yen",
@@ -64,10 +64,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature(
         name="value_ratio_1_20",
-        formula=(
-            "tv_T/mean(tv_u, u in [T-20..T-1]), at least 10; null if the mean is 0. "
-            "[was volume_ratio_20]"
-        ),
+        formula="tv_T/mean(tv_u, u in [T-20..T-1]), at least 10; null if the mean is 0.",
         lookback=20,
         null_rule="mean is 0 or fewer than 10 columns",
         check="pandas shift(1).rolling(20)",
@@ -76,17 +73,14 @@ FEATURES: tuple[Feature, ...] = (
         name="value_ratio_5_60",
         formula=(
             "mean_5[tv]/mean_60[tv]-1, windows ending at T, 60 listed columns required; "
-            "null if mean_60=0. [was volume_accel]"
+            "null if mean_60=0."
         ),
         lookback=59,
         null_rule=f"{_FEW_LISTED.format(60)} or no turnover",
     ),
     _feature(
         name="mktcap_turnover_20d",
-        formula=(
-            "mean_20[tv]/mktcap_T, mktcap_T=p_T*shares_T (see log_mktcap). "
-            "[was float_turnover_pct; J-Quants has no free float]"
-        ),
+        formula="mean_20[tv]/mktcap_T, mktcap_T=p_T*shares_T (see log_mktcap).",
         inputs=f"{_TURNOVER};fin-summary.ShOutFY,TrShFY",
         lookback=200,
         available=PRICE_AND_STATEMENT,
@@ -97,8 +91,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="amihud_20_log",
         formula=(
-            "ln(1e9*mean over traded u in [T-19..T] of |r_u|/tv_u), at least 10 traded days; "
-            "null if the mean is 0. [was amihud_20, a lagged median]"
+            "ln(1e9*mean over traded u in [T-19..T] of |r_u|/tv_u), at least 10 traded "
+            "days; null if the mean is 0."
         ),
         lookback=20,
         unit="log(1e-9/yen)",
@@ -161,8 +155,8 @@ FEATURES: tuple[Feature, ...] = (
     _feature(
         name="obv_ratio_20",
         formula=(
-            "sum_20[sign(r)*vol]/sum_20[vol], window [T-19..T]; null if the denominator is 0. "
-            "Finite and unit free. [was obv, a cumulated level that depends on the chunk start]"
+            "sum_20[sign(r)*vol]/sum_20[vol], window [T-19..T]; null if the denominator "
+            "is 0. Finite and unit free."
         ),
         inputs=CLOSE,
         lookback=20,
