@@ -12,7 +12,7 @@ import ast
 import io
 import tokenize
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -38,7 +38,8 @@ class Module:
         code: lines that hold code: no blank lines, comments or docstrings.
         functions: length in lines of every function, nested ones included.
         classes: names of the classes at the top level.
-        imports: dotted names it imports, for type checkers only or not.
+        imports: dotted names it imports, of modules or of what is in them; also those for type
+            checkers only.
     """
 
     name: str
@@ -73,7 +74,6 @@ def _imported(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
@@ -91,9 +91,17 @@ def _code_lines(text: str, tree: ast.Module) -> int:
     return len(with_code)
 
 
-def circles(modules: Iterable[Module]) -> list[list[str]]:
+def _modules_of(module: Module, known: Container[str]) -> set[str]:
+    """The known modules it imports: ``from package import module`` means the module, as in Python,
+    where the package comes first with any import below it."""
+    named = {name if name in known else name.rpartition(".")[0] for name in module.imports}
+    return {name for name in named - {module.name} if name in known}
+
+
+def circles(modules: Sequence[Module]) -> list[list[str]]:
     """Groups of modules that import each other, directly or not (Tarjan's algorithm)."""
     known = {module.name: module for module in modules}
+    needs = {module.name: _modules_of(module, known) for module in modules}
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -102,7 +110,7 @@ def circles(modules: Iterable[Module]) -> list[list[str]]:
     def visit(name: str) -> None:
         index[name] = low[name] = len(index)
         stack.append(name)
-        for other in known[name].imports & known.keys() - {name}:
+        for other in needs[name]:
             if other not in index:
                 visit(other)
                 low[name] = min(low[name], low[other])

@@ -30,6 +30,7 @@ from luigi.configuration import LuigiConfigParser, add_config_path, get_config
 from pipeline.api.catalogue.plans import PLANS, Plan
 from pipeline.cache.fetch_policy import Mode, Way
 from pipeline.errors import UsageError
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
 from pipeline.process import log_setup, task_process
 from pipeline.run_state.account_memory import AccountBook, Known
@@ -61,14 +62,7 @@ _LUIGI_DEFAULTS = {
         # Luigi would send a mail for each failed task of each run: see operations.runs.
         "send_failure_email": "false",
     },
-    "retcode": {
-        "already_running": "10",
-        "missing_data": "20",
-        "not_run": "25",
-        "task_failed": "30",
-        "scheduling_error": "35",
-        "unhandled_exception": "40",
-    },
+    "retcode": {name: str(code) for name, code in ExitCode.of_luigi().items()},
     "execution_summary": {"summary_length": "50"},
     "scheduler": {"retry_count": "1", "stable_done_cooldown_secs": "0"},
 }

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.exit_codes import ExitCode
+
 
 class PipelineError(Exception):
     """Base of all errors raised on purpose.
@@ -18,7 +20,7 @@ class PipelineError(Exception):
         hint: what to do next, one line; may be empty.
     """
 
-    exit_code = 30
+    exit_code = ExitCode.TASK_FAILED
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -46,19 +48,19 @@ def _restore(
 class UsageError(PipelineError):
     """A parameter, configuration value or environment variable is wrong: nothing was started."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class AlreadyRunning(PipelineError):
     """Another run holds the output root."""
 
-    exit_code = 10
+    exit_code = ExitCode.ALREADY_RUNNING
 
 
 class MissingData(PipelineError):
     """Something that should be there before this step is not."""
 
-    exit_code = 20
+    exit_code = ExitCode.MISSING_DATA
 
 
 class Stopped(PipelineError):

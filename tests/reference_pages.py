@@ -1,7 +1,7 @@
 """The parts of the reference that follow from the code; ``python -m tests.reference_pages`` writes
 them.
 
-The table of settings, the section of settings in ``luigi.cfg``, and the page of every flag.
+The table of settings, settings and return codes in ``luigi.cfg``, the pages of flags and exit codes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from importlib import import_module
 from pathlib import Path
 
 from pipeline import cli, configuration
+from pipeline.exit_codes import ExitCode
 
 PROJECT = Path(__file__).parents[1]
 _REFERENCE = PROJECT / "docs" / "reference"
 _SETTINGS = re.compile(r"(?<=\n)\| option .*?\n(?=\n)", re.DOTALL)
+_CODES = re.compile(r"(?<=good one.\n)(?:\w+ = \d+\n)+")
 _SECTION = re.compile(r"(?<=\[g5\]\n).*?\n(?=\n\[core\])", re.DOTALL)
 
 
@@ -26,9 +28,15 @@ def pages() -> dict[Path, str]:
     settings, luigi_cfg = _REFERENCE / "settings.md", PROJECT / "luigi.cfg"
     return {
         settings: _SETTINGS.sub(lambda _: _settings_table(), settings.read_text("utf-8"), 1),
-        luigi_cfg: _SECTION.sub(lambda _: _settings_section(), luigi_cfg.read_text("utf-8"), 1),
+        luigi_cfg: _luigi_cfg(luigi_cfg.read_text("utf-8")),
         _REFERENCE / "flags.md": _flags(),
+        _REFERENCE / "exit-codes.md": _exit_codes(),
     }
+
+
+def _exit_codes() -> str:
+    rows = [(str(int(code)), code.meaning) for code in ExitCode]
+    return "# Exit codes\n\n" + _table([("code", "meaning"), ("---", "---"), *rows])
 
 
 def _settings_table() -> str:
@@ -36,6 +44,11 @@ def _settings_table() -> str:
     for name, option in configuration.OPTIONS.items():
         rows.append((f"`{name}`", f"`{option.default}`", option.help))
     return _table(rows)
+
+
+def _luigi_cfg(text: str) -> str:
+    codes = "".join(f"{name} = {code}\n" for name, code in ExitCode.of_luigi().items())
+    return _CODES.sub(codes, _SECTION.sub(lambda _: _settings_section(), text, 1), 1)
 
 
 def _settings_section() -> str:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import luigi
 import pytest
-from luigi.configuration import get_config
 
-from pipeline import cli, errors, tasks
+from pipeline import cli, tasks
 from pipeline import configuration as config
+from pipeline.exit_codes import ExitCode
 from pipeline.tasks import run_profiles
 from tests import documents
 from tests.documents import DOCS, ENGLISH, GUIDE, JAPANESE, PROJECT, Ran
@@ -124,8 +124,8 @@ def test_the_reference_names_everything() -> None:
     for task in TASKS.values():
         for name, parameter in task.get_params():
             assert not parameter.significant or f"`--{name.replace('_', '-')}`" in text, name
-    for code in exit_codes():
-        assert re.search(rf"\| ([\d, ]*, )?{code}(, [\d, ]*)? \|", text), code
+    for code in ExitCode:
+        assert re.search(rf"\| ([\d, ]*, )?{int(code)}(, [\d, ]*)? \|", text), code
 
 
 def test_the_guide_names_what_operators_type() -> None:
@@ -135,8 +135,8 @@ def test_the_guide_names_what_operators_type() -> None:
         assert f"g5 {name}" in text, name
     for script in ("run.sh", "daily.sh", "health_check.sh"):
         assert f"bin/{script}" in text, script
-    for code in exit_codes():
-        assert re.search(rf"\| ([\d、]*、)?{code}(、[\d、]*)? \|", text), code
+    for code in ExitCode:
+        assert re.search(rf"\| ([\d、]*、)?{int(code)}(、[\d、]*)? \|", text), code
 
 
 @pytest.mark.parametrize("profile", run_profiles.SHIPPED)
@@ -233,14 +233,6 @@ def subcommands() -> dict[str, set[str]]:
         f"--{name.replace('_', '-')}" for task in TASKS.values() for name, _ in task.get_params()
     }
     return found | {"luigi": settings | parameters | LUIGI_FLAGS}
-
-
-def exit_codes() -> set[int]:
-    """What commands of ours end with, signals included."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    own = {kind.exit_code for kind in kinds if issubclass(kind, errors.PipelineError)}
-    luigis = {int(get_config().get("retcode", name)) for name in config._LUIGI_DEFAULTS["retcode"]}
-    return own | luigis | {0, 1, 3, 130, 143}
 
 
 def _helped(*words: str) -> Iterator[tuple[str, set[str]]]:

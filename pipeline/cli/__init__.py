@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from pipeline.errors import PipelineError
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.atomic import unreachable
 
 # Command -> module and help, in the order of the help.
@@ -89,5 +90,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         return told.exit_code
     except KeyboardInterrupt:
         sys.stderr.write(f"g5 {args.command}: interrupted\n")
-        return 130
+        return ExitCode.INTERRUPTED
     return code

@@ -26,6 +26,7 @@ from typing import Any
 from pipeline.dataset.chunk_store import ChunkStore, utc_now
 from pipeline.dataset.publication import DatasetStore
 from pipeline.errors import MissingData, PipelineError, UsageError
+from pipeline.exit_codes import is_signal
 from pipeline.filesystem import documents
 from pipeline.filesystem.atomic import make_folder, os_errors
 from pipeline.filesystem.location import on_host
@@ -329,7 +330,7 @@ def _safe(run_id: str) -> str:
 def _outcome(end: End, notes: Sequence[Note], facts: Mapping[str, Any]) -> str:
     if end.exit_code == 0:
         return "done" if facts["steps"] else "nothing"
-    by_signal = end.exit_code > 128
+    by_signal = is_signal(end.exit_code)
     return "stopped" if by_signal or any(note.stopped for note in notes) else "failed"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline import configuration
 from pipeline.cli.terminal import options
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem import atomic
 from pipeline.operations.inspection import audit_run
 
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     columns = len({finding.column for finding in findings})
     outcome = f"{columns} columns differ" if findings else "no column differs"
     print(f"audit {args.start} to {args.end}: {outcome}; checks: {', '.join(args.checks)}")
-    return 1 if findings else 0
+    return ExitCode.FINDINGS if findings else ExitCode.DONE
 
 
 def _say(text: str) -> None:

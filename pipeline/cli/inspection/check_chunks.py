@@ -16,6 +16,7 @@ from pipeline.cli.terminal import options
 from pipeline.cli.terminal.text_tables import plural, table
 from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.errors import MissingData
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
 from pipeline.manifest import HASH_STRATEGY, Manifest, Retyped
 from pipeline.operations.planning import run_plan
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         for line in _lines(report):
             print(line)
-    return 0 if report.passed else 1
+    return ExitCode.DONE if report.passed else ExitCode.FINDINGS
 
 
 def _check(args: argparse.Namespace) -> _Report:

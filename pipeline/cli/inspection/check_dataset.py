@@ -15,6 +15,7 @@ from pipeline.cli.terminal import options
 from pipeline.cli.terminal.text_tables import count, plural, table
 from pipeline.configuration import Settings
 from pipeline.errors import UsageError
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem import documents
 from pipeline.filesystem.location import is_remote, place_of
 from pipeline.market.panel.row_rules import Finding
@@ -76,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(document, ensure_ascii=False))
     else:
         print("\n".join(lines(report, path)))
-    return 1 if report.findings or (args.fail_on_warning and report.warnings) else 0
+    found = report.findings or (args.fail_on_warning and report.warnings)
+    return ExitCode.FINDINGS if found else ExitCode.DONE
 
 
 def _report_path(given: Path | None, settings: Settings, target: Target) -> Path | None:

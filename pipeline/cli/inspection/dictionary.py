@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem import atomic
 from pipeline.report import data_dictionary
 
@@ -36,12 +37,12 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.output is None:
         sys.stdout.write(data_dictionary.markdown())
-        return 0
+        return ExitCode.DONE
     form = args.output.suffix
     if form not in _FORMS:
         raise UsageError(f"--output {args.output}: expected a name ending in {', '.join(_FORMS)}")
     atomic.write_bytes(args.output, _content(form))
-    return 0
+    return ExitCode.DONE
 
 
 def _content(form: str) -> bytes:

@@ -128,7 +128,7 @@ def _wrapped(head: str, text: str) -> list[str]:
 
 
 def _closing(report: Report) -> str:
-    if report.exit_code == 2:
+    if not report.can_check:
         return "cannot check: no answer could be looked at"
     levels = [check.level for check in report.checks]
     problems, warnings = levels.count("problem"), levels.count("warning")

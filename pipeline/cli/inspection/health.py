@@ -8,6 +8,7 @@ import json
 
 from pipeline import configuration
 from pipeline.cli.terminal import options
+from pipeline.exit_codes import ExitCode
 from pipeline.operations.inspection import health_check
 from pipeline.operations.inspection.health_check import LATE_AFTER, Question
 from pipeline.operations.runs import alert_sender
@@ -56,4 +57,4 @@ def run(args: argparse.Namespace) -> int:
     else:
         for finding in found:
             print(finding)
-    return 1 if found else 0
+    return ExitCode.FINDINGS if found else ExitCode.DONE

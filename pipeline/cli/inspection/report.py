@@ -7,6 +7,7 @@ import argparse
 from pipeline.cli.terminal import options
 from pipeline.dataset.publication import DatasetStore
 from pipeline.errors import MissingData
+from pipeline.exit_codes import ExitCode
 from pipeline.tasks.build_report import LANGUAGES, make_report
 
 
@@ -40,4 +41,4 @@ def run(args: argparse.Namespace) -> int:
         raise MissingData(f"no dataset in {settings.data_output_dir}", "run BuildAll first")
     chunk_ids = [chunk["chunk_id"] for chunk in dataset.metadata["chunks"]]
     print(make_report(settings, chunk_ids, args.lang).path)
-    return 0
+    return ExitCode.DONE

@@ -17,6 +17,7 @@ from pipeline.cache.corrections import Found
 from pipeline.cli.terminal import options
 from pipeline.cli.terminal.text_tables import plural, size, table
 from pipeline.errors import MissingData
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import on_host, place_of, relative
 from pipeline.operations.fetching import closed_months
 from pipeline.operations.planning import run_plan, waiting_corrections
@@ -73,7 +74,7 @@ def run_list(args: argparse.Namespace) -> int:
     rows = [["SOURCE", "ON DISK"], *([s, size(n)] for s, n in sizes.items())]
     print("\n".join(table(rows, right={1})))
     print(f"{cache}: {size(sum(sizes.values()))}; snapshots share their parts")
-    return 0
+    return ExitCode.DONE
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -93,7 +94,7 @@ def run_show(args: argparse.Namespace) -> int:
     rows = [["PERIOD", "DAYS", "ROWS", "SIZE", "ROUTE", "FIRST SEEN", "AGE", "FILE"]]
     rows += [_part(part) for part in document["parts"]]
     print("\n".join(table(rows, right={1, 2, 3, 6})))
-    return 0
+    return ExitCode.DONE
 
 
 def run_corrections(args: argparse.Namespace) -> int:
@@ -110,7 +111,7 @@ def run_corrections(args: argparse.Namespace) -> int:
         run_plan.hold_output(root)
         number = waiting_corrections.accept(root, settings.origin)
         print(f"{plural(number, 'correction')} accepted: existing rows stay as they are")
-        return 0
+        return ExitCode.DONE
     known, touched = (
         waiting_corrections.found(root, settings.origin),
         waiting_corrections.waiting(root, settings.origin),
@@ -126,7 +127,7 @@ def run_corrections(args: argparse.Namespace) -> int:
         print()
     print(waiting_corrections.summary(settings, touched) or "no correction waits to be taken in")
     print(closed_months.outlook(settings))
-    return 0
+    return ExitCode.DONE
 
 
 def run_prune(args: argparse.Namespace) -> int:
@@ -159,7 +160,7 @@ def run_prune(args: argparse.Namespace) -> int:
     what = ", ".join(f"{n} {kind} files" for kind, n in sorted(counts.items())) or "nothing"
     verb = "would remove" if args.dry_run else "removed"
     print(f"{verb} {what}: {size(sum(item.bytes for item in items))}")
-    return 0
+    return ExitCode.DONE
 
 
 def _warn(text: str) -> None:

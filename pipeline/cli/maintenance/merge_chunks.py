@@ -23,6 +23,7 @@ from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.dataset.publication import DatasetStore
 from pipeline.dataset.views import ViewStore
 from pipeline.errors import MissingData, SchemaMismatch, StorageError, UsageError
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
 from pipeline.market.calendar.periods import Period
 from pipeline.operations.planning import label_staleness, output_state, run_plan, year_filter
@@ -108,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"sessions {facts['output_start']} to {facts['output_end']}")
     print(f"schema   {facts['feature_schema_hash']} (version {facts['feature_schema_version']})")
     print(f"chunks   {', '.join(chunk['chunk_id'] for chunk in facts['chunks'])}")
-    return 0
+    return ExitCode.DONE
 
 
 def fit(verdicts: Sequence[Verdict]) -> list[Verdict]:

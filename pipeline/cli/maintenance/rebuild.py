@@ -10,6 +10,7 @@ from pipeline.cli.terminal.text_tables import plural
 from pipeline.dataset import rebuild_requests
 from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.errors import UsageError
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
 from pipeline.market.calendar.periods import require_order
 from pipeline.operations.planning import forced_rebuild, run_plan, waiting_corrections
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         args.chunks = list(waiting_corrections.waiting(settings.data_output_dir, settings.origin))
         if not args.chunks:
             print("no correction waits to be taken in: g5 cache corrections shows what is known")
-            return 0
+            return ExitCode.DONE
     days = (args.start, args.end) if args.start else None
     chunk_ids = forced_rebuild.chosen(store, args.chunks, days=days, latest_only=args.latest_only)
     # A request under a build's feet would make its task end without being complete.
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         _cancel(store, chunk_ids)
     else:
         _request(store, chunk_ids, args.reason)
-    return 0
+    return ExitCode.DONE
 
 
 def _require_one_way(args: argparse.Namespace) -> None:

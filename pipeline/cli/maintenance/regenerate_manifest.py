@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import MissingData, PipelineError, StorageError, UsageError
+from pipeline.exit_codes import ExitCode
 from pipeline.features.engine import catalogue
 from pipeline.filesystem import documents
 from pipeline.manifest import Manifest, columns_of, diff, from_json, to_json
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         )
     documents.write_document(output, "manifest", to_json(new))
     print(f"{output}: version {new.version}, {len(new.columns)} columns, hash {new.schema_hash}")
-    return 0
+    return ExitCode.DONE
 
 
 def _present(path: Path, *, replace: bool) -> Manifest | None:

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
+from pipeline.exit_codes import ExitCode
 from pipeline.simulator import (
     AppOptions,
     BulkOptions,
@@ -189,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
     sys.stdout.flush()
     server.run()
     ended.set()
-    return 0
+    return ExitCode.DONE
 
 
 def _options(args: argparse.Namespace) -> AppOptions:

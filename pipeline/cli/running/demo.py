@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pipeline.dataset.publication import DatasetStore
 from pipeline.errors import PipelineError
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
 from pipeline.market.calendar.periods import require_order
 from pipeline.simulator.market_spec import FIRST_DATE
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"sessions {facts['output_start']} to {facts['output_end']}")
     print(f"chunks   {', '.join(chunk['chunk_id'] for chunk in facts['chunks'])}")
     print(f"origin   {facts['origin']} (synthetic data)")
-    return 0
+    return ExitCode.DONE
 
 
 @contextmanager

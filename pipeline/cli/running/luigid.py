@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from pipeline.cli.terminal import options
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
 from pipeline.operations.runs.luigid_server import PORT, Central, Scheduler
 
@@ -44,21 +45,21 @@ def run(args: argparse.Namespace) -> int:
         pid, killed = central.stop(_PATIENCE_S)
         how = "killed, it did not end by itself" if killed else "stopped, its state is saved"
         print(f"luigid: {how} (pid {pid})")
-        return 0
+        return ExitCode.DONE
     found = central.running()
     if found is not None:
         print(f"luigid: runs already, pid {found.pid}")
         _tell(found)
-        return 0
+        return ExitCode.DONE
     if args.background:
         started = central.start(args.port)
         print(f"luigid: running in the background, pid {started.pid}")
         _tell(started)
-        return 0
+        return ExitCode.DONE
     print(f"luigid: http://127.0.0.1:{args.port}, until interrupted; log {central.log}")
     sys.stdout.flush()
     central.become(args.port)
-    return 0
+    return ExitCode.DONE
 
 
 def _tell(found: Scheduler) -> None:

@@ -7,6 +7,7 @@ import socket
 import sys
 
 from pipeline.cli.terminal import options
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
 from pipeline.operations.runs import alert_sender
 from pipeline.report.alert_rules import Message
@@ -33,13 +34,14 @@ def run(args: argparse.Namespace) -> int:
     channels = alert_sender.channels()
     if not channels:
         sys.stderr.write(f"g5 notify: {_NONE}\n")
-        return 2
+        return ExitCode.USAGE
     if args.test:
         where = f"{socket.gethostname()}: {root}"
         sent = alert_sender.send(Message("g5 test", f"alerts of g5 arrive here\n{where}"))
         print("\n".join(str(each) for each in sent))
-        return int(any(each.problem for each in sent))
+        failed = any(each.problem for each in sent)
+        return ExitCode.FINDINGS if failed else ExitCode.DONE
     print(f"channels {', '.join(channels)}")
     for told in alert_sender.open_alerts(root):
         print(f"open     {told.text} (since {told.since})")
-    return 0
+    return ExitCode.DONE

@@ -22,11 +22,11 @@ from pipeline.cli.terminal.text_tables import count, table
 from pipeline.configuration import Settings
 from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.errors import AlreadyRunning, UsageError
+from pipeline.exit_codes import ExitCode
 from pipeline.market.calendar.periods import periods_between
 from pipeline.operations.fetching import account
 from pipeline.operations.inspection import health_check
 from pipeline.operations.planning import label_staleness, output_state, run_plan, run_preview
-from pipeline.operations.planning.output_state import NOTHING_TO_DO, WORK_TO_DO
 from pipeline.operations.planning.run_request import Request
 from pipeline.operations.runs import alert_sender, background_run, daily_update
 from pipeline.run_state import output_lock
@@ -128,7 +128,7 @@ def _in_foreground(args: argparse.Namespace, settings: Settings, request: Reques
         code = options.runner_of(args, screen.watch).run(_words(args, request))
         if code == 0 and args.validate_schema:
             problem = _validate(settings, quiet=args.json)
-            code = 1 if problem else 0
+            code = ExitCode.FINDINGS if problem else ExitCode.DONE
     finally:
         if file is not None:
             file.release(os.getpid())
@@ -166,7 +166,7 @@ def _in_background(args: argparse.Namespace, settings: Settings, request: Reques
     print(f"{args.profile}: running in the background, pid {started.pid}")
     print(f"log  {started.log}")
     print(f"stop g5 stop {args.profile}")
-    return 0
+    return ExitCode.DONE
 
 
 def _command(args: argparse.Namespace) -> list[str]:
@@ -223,7 +223,7 @@ def _merge_plan(args: argparse.Namespace, settings: Settings) -> int:
         labels = label_staleness.labels_due(root, builds, known)
     print("\n".join(_merge_lines(store, chunk_ids)))
     print(f"gate   {gate or 'stands'}\nmerge  {merge or 'stands'}\nlabels {labels or 'stand'}")
-    return WORK_TO_DO if gate or merge or labels else NOTHING_TO_DO
+    return ExitCode.WORK_TO_DO if gate or merge or labels else ExitCode.DONE
 
 
 def _merge_lines(store: ChunkStore, chunk_ids: list[str]) -> Iterator[str]:

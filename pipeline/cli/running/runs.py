@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.cli.terminal import options
 from pipeline.cli.terminal.text_tables import age, count, duration, plural, size, table
 from pipeline.dataset.chunk_store import utc_now
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
 from pipeline.run_state.history import RunHistory
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.what == "show":
         record = history.find(args.run_id)
         print(json.dumps(record) if args.json else "\n".join(details(record)))
-        return 0
+        return ExitCode.DONE
     records = history.records(args.last)
     if args.json:
         print(json.dumps(records))
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(lines(records, utc_now())))
     else:
         print(f"no run is recorded in {history.folder}")
-    return 0
+    return ExitCode.DONE
 
 
 def lines(records: list[dict[str, Any]], now: dt.datetime) -> Iterator[str]:

@@ -6,6 +6,7 @@ import argparse
 
 from pipeline.cli.terminal import options
 from pipeline.errors import MissingData
+from pipeline.exit_codes import ExitCode
 from pipeline.operations.runs import background_run
 
 _PATIENCE_S = 30.0
@@ -42,4 +43,4 @@ def run(args: argparse.Namespace) -> int:
         stopped = background_run.stop(root, name, args.patience)
         how = "killed, it did not end by itself" if stopped.killed else "stopped"
         print(f"{stopped.name}: {how} (pid {stopped.pid}); the next run goes on from there")
-    return 0
+    return ExitCode.DONE

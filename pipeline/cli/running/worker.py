@@ -9,6 +9,7 @@ import socket
 from pipeline import configuration
 from pipeline.cli.terminal import options
 from pipeline.errors import UsageError
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.atomic import os_errors
 from pipeline.filesystem.location import on_host
 from pipeline.operations.cluster import announcement, host_capacity
@@ -71,4 +72,4 @@ def run(args: argparse.Namespace) -> int:
     log.info("joined %s: %d chunk builds at a time (%s%s)", url, host.builds, asked, fits.why)
     built = remote_worker.work(scheduler, host)
     log.info("left %s: %d chunks built", url, built)
-    return 0
+    return ExitCode.DONE

@@ -14,13 +14,12 @@ from typing import Any, Literal, TypeAlias
 from pipeline.api.catalogue.endpoints import Endpoint
 from pipeline.api.decode.examine import FieldFindings
 from pipeline.api.decode.listing_shapes import ListShapes
+from pipeline.exit_codes import ExitCode
 
 Level: TypeAlias = Literal["ok", "warning", "problem"]
 #: recent: a published day. old: one at the beginning of the plan's window. plan: asked to find
 #: the plan out. calendar: the whole calendar. files: the list of bulk files.
 Part: TypeAlias = Literal["recent", "old", "plan", "calendar", "files"]
-
-ALL_IS_WELL, FINDINGS, CANNOT_CHECK = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -118,11 +117,11 @@ class Report:
     not_asked: tuple[tuple[str, Part, str], ...]
 
     @property
-    def exit_code(self) -> int:
-        """0: all is well, 1: findings, 2: cannot check."""
+    def exit_code(self) -> ExitCode:
         if not self.can_check:
-            return CANNOT_CHECK
-        return FINDINGS if any(check.level != "ok" for check in self.checks) else ALL_IS_WELL
+            return ExitCode.USAGE
+        found = any(check.level != "ok" for check in self.checks)
+        return ExitCode.FINDINGS if found else ExitCode.DONE
 
     def to_json(self, *, redacted: bool) -> dict[str, Any]:
         """The report as a document.

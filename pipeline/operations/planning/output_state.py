@@ -17,6 +17,7 @@ from pipeline.dataset.chunk_status import builds_of, covered_range
 from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.dataset.publication import Dataset, DatasetStore
 from pipeline.errors import MissingData, PipelineError
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem import documents
 from pipeline.filesystem.location import at_once
 from pipeline.market.calendar.periods import ChunkRange, Period
@@ -24,7 +25,6 @@ from pipeline.operations.planning import label_staleness, run_plan, waiting_corr
 from pipeline.operations.planning.staleness import Builds, why_gate_due, why_merge_due
 from pipeline.run_state import output_lock
 
-NOTHING_TO_DO, WORK_TO_DO = 0, 3  # exit codes
 UNREADABLE = "unreadable"  # state of a chunk without a usable status
 
 
@@ -96,7 +96,7 @@ class Standing:
         """0: nothing to do, 3: work to do."""
         steps = self.gate or self.merge or self.labels
         work = steps or any(chunk.reason for chunk in self.chunks)
-        return WORK_TO_DO if work else NOTHING_TO_DO
+        return ExitCode.WORK_TO_DO if work else ExitCode.DONE
 
 
 def standing_of(root: Path) -> Standing:

@@ -25,6 +25,7 @@ from pipeline.api.http.rate_limit import paced_s
 from pipeline.configuration import Settings
 from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.errors import ApiError, MissingData
+from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import on_host
 from pipeline.market.calendar.periods import ChunkRange
 from pipeline.market.calendar.sessions import TradingCalendar
@@ -44,7 +45,6 @@ from pipeline.operations.planning import (
     waiting_corrections,
 )
 from pipeline.operations.planning.disk_estimate import Built, Yardstick, yardstick
-from pipeline.operations.planning.output_state import NOTHING_TO_DO, WORK_TO_DO
 from pipeline.operations.planning.request_estimate import Offer, SourcePlan, every_closed_month
 from pipeline.run_state import output_lock
 
@@ -121,7 +121,7 @@ class Plan:
     def exit_code(self) -> int:
         """0: nothing to do, 3: work to do."""
         work = self.due or self.gate or self.merge or self.labels
-        return WORK_TO_DO if work else NOTHING_TO_DO
+        return ExitCode.WORK_TO_DO if work else ExitCode.DONE
 
 
 def plan_of(

@@ -23,9 +23,9 @@ from luigi.configuration import get_config
 from pipeline import configuration as config
 from pipeline.api.http import webhook
 from pipeline.errors import PipelineError
+from pipeline.exit_codes import ExitCode, is_signal
 from pipeline.filesystem.location import on_host
 from pipeline.operations.inspection.health_check import Finding
-from pipeline.operations.runs.luigi_command import ALREADY_RUNNING
 from pipeline.process import log_setup
 from pipeline.process.log_setup import WEBHOOK
 from pipeline.report.alert_rules import Cause, Look, Message, Told, due
@@ -106,7 +106,7 @@ def run_ended(root: Path, what: str, code: int, problem: str | None = None) -> N
         code: its exit code.
         problem: in one line; None: as its record has it.
     """
-    if code == ALREADY_RUNNING or code > 128:
+    if code == ExitCode.ALREADY_RUNNING or is_signal(code):
         return
     if not code:
         tell(root, Look(what, (), config.stamp()))

@@ -23,13 +23,14 @@ from pipeline.configuration import Settings
 from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.dataset.publication import Dataset, DatasetStore
 from pipeline.errors import MissingData
+from pipeline.exit_codes import ExitCode
 from pipeline.market.calendar.periods import Period, periods_between
 from pipeline.market.calendar.sessions import TradingCalendar
 from pipeline.operations.fetching import account
 from pipeline.operations.fetching.source_fetch import fetch_calendar, load_calendar
 from pipeline.operations.planning import run_plan
 from pipeline.operations.planning.waiting_corrections import waiting
-from pipeline.operations.runs.luigi_command import ALREADY_RUNNING, Runner
+from pipeline.operations.runs.luigi_command import Runner
 
 _AGAIN_S = 15.0
 
@@ -76,7 +77,7 @@ class Outcome:
     def __str__(self) -> str:
         """One line."""
         if self.failed is not None:
-            busy = " (another run is writing)" if self.code == ALREADY_RUNNING else ""
+            busy = " (another run is writing)" if self.code == ExitCode.ALREADY_RUNNING else ""
             return f"daily {self.published}: {self.failed} ended with exit code {self.code}{busy}"
         facts = self.after.metadata if self.after else {}
         which = (
@@ -211,7 +212,7 @@ def _run(runner: Runner, step: Step, wait_s: float) -> int:
     """Run one step, again while another run is in its way."""
     deadline = time.monotonic() + wait_s
     code = runner.run(step.words)
-    while code == ALREADY_RUNNING and (left := deadline - time.monotonic()) > 0:
+    while code == ExitCode.ALREADY_RUNNING and (left := deadline - time.monotonic()) > 0:
         time.sleep(min(_AGAIN_S, left))
         code = runner.run(step.words)
     return code

@@ -19,8 +19,6 @@ from luigi.configuration import get_config
 from pipeline.operations.runs import run_recorder
 from pipeline.process import log_setup, task_process
 
-ALREADY_RUNNING = 10  # exit code
-
 _SCHEDULER = ("scheduler_url", "default_scheduler_url", "default_scheduler_host")
 _BY_ITSELF_S = 1.0  # a signal to the group, or from the terminal, needs no other
 _GRACE_S = 20.0  # a run ends its task processes and itself well within it

@@ -191,7 +191,7 @@ def _keep_exit_code() -> None:
 
     def leaving(code: Any = None) -> NoReturn:
         global _exit_code  # noqa: PLW0603  (there is one per process)
-        _exit_code = code if isinstance(code, int) else int(code is not None)
+        _exit_code = int(code) if isinstance(code, int) else int(code is not None)
         leave(code)
 
     sys.exit = leaving
