@@ -17,7 +17,7 @@ _MODULES = (
     *("api/catalogue/source_fields.py", "api/catalogue/endpoints.py", "api/catalogue/fields.py"),
     "api/decode/page_decoder.py",
     "api/decode/value_spelling.py",
-    *("tasks/build_chunk.py", "operations/building/chunk_inputs.py"),
+    *("operations/building/chunk_build.py", "operations/building/chunk_inputs.py"),
 )
 #: Computes the values, or encodes them: another version may differ in the last bit or in a byte.
 _LIBRARIES = ("numba", "numpy", "pyarrow")

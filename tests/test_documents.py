@@ -16,7 +16,7 @@ import pytest
 from pipeline import cli, tasks
 from pipeline import configuration as config
 from pipeline.exit_codes import ExitCode
-from pipeline.tasks import run_profiles
+from pipeline.operations.planning import run_profiles
 from tests import documents
 from tests.documents import DOCS, ENGLISH, GUIDE, JAPANESE, PROJECT, Ran
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import luigi
+
 from pipeline.operations.runs import run_recorder, task_failures
 from pipeline.tasks.worker import leader
 
@@ -46,7 +48,13 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> type[luigi.Task]:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    task: type[luigi.Task] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return task
+
+
+def all_tasks() -> list[type[luigi.Task]]:
+    """Every task of the pipeline."""
+    return [__getattr__(name) for name in __all__]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-
 import luigi
 
 from pipeline import configuration
 from pipeline.dataset.chunk_store import ChunkStore
-from pipeline.dataset.publication import DatasetStore
 from pipeline.dataset.views import ViewStore
+from pipeline.operations.building.dataset_merge import merge_chunks
 from pipeline.operations.planning import output_state
 from pipeline.operations.runs.progress_report import Reporter
 from pipeline.tasks.chunk_selection import OverChunks
 from pipeline.tasks.task_parameters import Switch
 from pipeline.tasks.validate_schema import ValidateSchema
-
-log = logging.getLogger(__name__)
-
-_MB = 10**6
 
 
 class MergeChunks(OverChunks):
@@ -34,8 +28,8 @@ class MergeChunks(OverChunks):
     )
 
     def requires(self) -> ValidateSchema:
-        names = {name for name, _ in ValidateSchema.get_params()}
-        return ValidateSchema(**{k: v for k, v in self.param_kwargs.items() if k in names})
+        task: ValidateSchema = self.clone(ValidateSchema)
+        return task
 
     def complete(self) -> bool:
         if not self.requires().complete():
@@ -47,18 +41,9 @@ class MergeChunks(OverChunks):
         return not self.view or ViewStore(root).shows(ChunkStore(root), list(builds))
 
     def run(self) -> None:
-        root = configuration.settings().data_output_dir
-        chunks, chunk_ids = ChunkStore(root), list(self.builds(self.chunks()))
-        report = Reporter(self, "merge", "MB")
-        dataset = DatasetStore(root).merge(
-            chunks,
-            chunk_ids,
-            progress=lambda done, total: report(-(-done // _MB), -(-total // _MB)),
+        merge_chunks(
+            configuration.settings().data_output_dir,
+            list(self.builds(self.chunks())),
+            Reporter(self, "merge", "MB"),
+            view=self.view,
         )
-        log.info(
-            "dataset: %s, %s rows x %s columns, %s to %s",
-            *(dataset.path, f"{dataset.metadata['rows']:,}", len(dataset.metadata["columns"])),
-            *(dataset.metadata["output_start"], dataset.metadata["output_end"]),
-        )
-        if self.view:
-            log.info("view: %s", ViewStore(root).make(chunks, chunk_ids))

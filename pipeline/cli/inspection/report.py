@@ -8,7 +8,7 @@ from pipeline.cli.terminal import options
 from pipeline.dataset.publication import DatasetStore
 from pipeline.errors import MissingData
 from pipeline.exit_codes import ExitCode
-from pipeline.tasks.build_report import LANGUAGES, make_report
+from pipeline.operations.building.report_build import build_report
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "and of what has happened since. reports/latest.html shows the newest.",
     )
     parser.add_argument(
-        "--lang", choices=LANGUAGES, default="auto",
+        "--lang", choices=("auto", "en", "ja"), default="auto",
         help="language it opens in; both are inside (default auto: that of the browser)",
     )  # fmt: skip
     options.add_settings(parser)
@@ -40,5 +40,5 @@ def run(args: argparse.Namespace) -> int:
     if dataset is None:
         raise MissingData(f"no dataset in {settings.data_output_dir}", "run BuildAll first")
     chunk_ids = [chunk["chunk_id"] for chunk in dataset.metadata["chunks"]]
-    print(make_report(settings, chunk_ids, args.lang).path)
+    print(build_report(settings, chunk_ids, args.lang).path)
     return ExitCode.DONE

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from pipeline import tasks
 from pipeline.cli.terminal import options
 from pipeline.cli.terminal.screen import screen_of
 from pipeline.errors import PipelineError
+from pipeline.operations.planning import run_profiles
 from pipeline.operations.runs import alert_sender, daily_update
-from pipeline.tasks import run_profiles
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError, MissingData, ApiError, StorageError: nothing was started.
     """
-    run_profiles.use(run_profiles.shipped("incremental"))
+    run_profiles.use(run_profiles.shipped("incremental"), tasks.all_tasks())
     settings = options.settings_of(args)
-    months = run_profiles.request().chunk_months
+    months = run_profiles.request(tasks.BuildAll).chunk_months
     screen = screen_of(args, settings, "daily")
     root = settings.data_output_dir
     try:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline import configuration
+from pipeline import configuration, tasks
 from pipeline.cli.inspection import plan
 from pipeline.cli.terminal import options
 from pipeline.cli.terminal.screen import screen_of
@@ -26,12 +26,17 @@ from pipeline.exit_codes import ExitCode
 from pipeline.market.calendar.periods import periods_between
 from pipeline.operations.fetching import account
 from pipeline.operations.inspection import health_check
-from pipeline.operations.planning import label_staleness, output_state, run_plan, run_preview
+from pipeline.operations.planning import (
+    label_staleness,
+    output_state,
+    run_plan,
+    run_preview,
+    run_profiles,
+)
 from pipeline.operations.planning.run_request import Request
 from pipeline.operations.runs import alert_sender, background_run, daily_update
 from pipeline.run_state import output_lock
 from pipeline.run_state.pid_file import PidFile
-from pipeline.tasks import run_profiles
 
 _PROFILES = (*run_profiles.SHIPPED, "merge", "custom")
 
@@ -84,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 def _use(args: argparse.Namespace) -> Settings:
     """The settings, with those of the profile."""
     if args.profile != "merge":
-        run_profiles.use(args.config or run_profiles.shipped(args.profile))
+        run_profiles.use(args.config or run_profiles.shipped(args.profile), tasks.all_tasks())
     return options.settings_of(args)
 
 
@@ -102,7 +107,7 @@ def _request(args: argparse.Namespace, settings: Settings) -> Request:
     Raises:
         UsageError: there is no first day.
     """
-    request = run_profiles.request()
+    request = run_profiles.request(tasks.BuildAll)
     start = args.start or request.start
     end: dt.date = args.end or request.end or configuration.now().date()
     if start is None and request.latest_only:
@@ -214,7 +219,9 @@ def _merge_plan(args: argparse.Namespace, settings: Settings) -> int:
         store = ChunkStore(root)
         chunk_ids = store.ids()
         if args.start is not None:
-            periods = periods_between(args.start, args.end, run_profiles.request().chunk_months)
+            periods = periods_between(
+                args.start, args.end, run_profiles.request(tasks.BuildAll).chunk_months
+            )
             chunk_ids = [period.chunk_id for period in periods]
         builds = output_state.builds(store, chunk_ids)
         gate, merge = output_state.gate_due(root, builds), output_state.merge_due(root, builds)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.tasks import run_profiles
+from pipeline.operations.planning import run_profiles
+from pipeline.tasks import all_tasks
 
 
 @pytest.mark.parametrize("name", run_profiles.SHIPPED)
@@ -15,7 +16,7 @@ def test_the_profiles_that_come_with_the_package_are_right(name: str) -> None:
     """They are where the package is, and hold nothing unknown."""
     path = run_profiles.shipped(name)
     assert path.is_file()
-    run_profiles.check(path)
+    run_profiles.check(path, all_tasks())
 
 
 def test_a_file_of_ones_own_may_use_luigi_and_the_environment(
@@ -29,7 +30,7 @@ def test_a_file_of_ones_own_may_use_luigi_and_the_environment(
         "[BuildAll]\nstart = 2023-01-01\nend = 2023-12-31\nchunk-months = ${G5_TEST_MONTHS}\n"
         "resume = false\n[MergeChunks]\nstart = none\n"
     )
-    run_profiles.check(path)
+    run_profiles.check(path, all_tasks())
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_mistake_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "my.cfg"
     path.write_bytes(content)
     with pytest.raises(UsageError) as refused:
-        run_profiles.check(path)
+        run_profiles.check(path, all_tasks())
     assert said in str(refused.value)
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -67,4 +68,4 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, said: str) ->
     """Missing, of another kind, a folder."""
     (tmp_path / "folder.cfg").mkdir()
     with pytest.raises(UsageError, match=said):
-        run_profiles.check(tmp_path / name)
+        run_profiles.check(tmp_path / name, all_tasks())

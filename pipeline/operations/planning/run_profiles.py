@@ -1,8 +1,8 @@
-"""Profiles: configuration files for one way of running, and the request that comes of one.
+"""Profiles: configuration files for one way of running, and the request a file makes.
 
-A file is checked before it is used. An option in a section of ours that nobody knows, or a value
-of the wrong type, would otherwise do nothing, or be found when the run is under way. Sections of
-Luigi's own are left to Luigi.
+A file is checked before it is used. An unknown option in one of our sections would otherwise do
+nothing, and a value of the wrong type would be found in the middle of the run. Luigi checks its
+own sections.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import configparser
 import difflib
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,10 @@ from luigi.configuration import LuigiConfigParser
 from pipeline import configuration as config
 from pipeline.errors import UsageError
 from pipeline.operations.planning.run_request import Request
-from pipeline.tasks.build_all import BuildAll
-from pipeline.tasks.build_chunk import BuildChunk
-from pipeline.tasks.build_labels import BuildLabels
-from pipeline.tasks.build_report import BuildReport
-from pipeline.tasks.fetch_source import FetchSource
-from pipeline.tasks.merge_dataset import MergeChunks
-from pipeline.tasks.validate_schema import ValidateSchema
 
 SHIPPED = ("production", "incremental")
 
-_TASKS: tuple[type[luigi.Task], ...] = (
-    *(BuildAll, BuildChunk, FetchSource),
-    *(MergeChunks, ValidateSchema, BuildLabels, BuildReport),
-)
+Tasks = Collection[type[luigi.Task]]
 
 
 def shipped(name: str) -> Path:
@@ -41,26 +31,29 @@ def shipped(name: str) -> Path:
     return Path(str(importlib.resources.files("pipeline.profiles") / f"{name}.cfg"))
 
 
-def use(path: Path) -> None:
+def use(path: Path, tasks: Tasks) -> None:
     """Check a file, then put it above luigi.cfg and below the environment.
 
     Raises:
         UsageError: it cannot be used; one line that names file, section and option.
     """
     path = path.expanduser().absolute()
-    check(path)
+    check(path, tasks)
     config.use_profile(path)
 
 
-def check(path: Path) -> None:
+def check(path: Path, tasks: Tasks) -> None:
     """Refuse a file that would not do what it says.
+
+    Args:
+        tasks: whose parameters it may set.
 
     Raises:
         UsageError: no such file, not a configuration file, an unknown name, a wrong type.
     """
     parser = _read(path)
     known: dict[str, dict[str, Any]] = {
-        str(task.task_family): dict(task.get_params()) for task in _TASKS
+        str(task.task_family): dict(task.get_params()) for task in tasks
     }
     known[config.SECTION] = dict.fromkeys(config.OPTIONS)
     for section in parser.sections():
@@ -75,16 +68,16 @@ def check(path: Path) -> None:
                 )
 
 
-def request() -> Request:
+def request(build_all: type[luigi.Task]) -> Request:
     """What ``BuildAll`` would take from the files in force, and its defaults.
 
     Raises:
         UsageError: a value of the wrong type.
     """
     values: dict[str, Any] = {}
-    for name, parameter in BuildAll.get_params():
-        has_value = parameter.has_task_value(BuildAll.task_family, name)
-        values[name] = parameter.task_value(BuildAll.task_family, name) if has_value else None
+    for name, parameter in build_all.get_params():
+        has_value = parameter.has_task_value(build_all.task_family, name)
+        values[name] = parameter.task_value(build_all.task_family, name) if has_value else None
     return Request(**values)
 
 
