@@ -1,8 +1,7 @@
 """Pid files: ``run/<name>.pid`` holds the number of a background process, and nothing else.
 
-A number alone says little: the process may be gone and its number given to another program. The
-process that a file means has the file's own path in its command line. Whoever else carries the
-number is left alone.
+The process may be gone and its number given to another program. The process that a file means has
+the file's path in its command line; any other one with that number is left alone.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ import psutil
 from pipeline.errors import AlreadyRunning
 from pipeline.filesystem.atomic import os_errors, write_bytes
 
-_CLOCK_S = 60.0  # a process's start is told from the boot and may drift from the time of day
+_CLOCK_S = 60.0  # a process's start counts from the boot and may drift from the time of day
 
 
 class PidFile:
     """One pid file.
 
     Args:
-        path: absolute; the process it is to mean was started with this path as an argument.
+        path: absolute; its process was started with this path as an argument.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +48,7 @@ class PidFile:
         return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
     def process(self) -> psutil.Process | None:
-        """The process the file means, alive; None when it is gone or its number is another's."""
+        """The living process the file means; None when it is gone or another has its number."""
         number = self.number()
         if not number:
             return None
@@ -88,7 +87,7 @@ class PidFile:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Between looking and writing nobody else does either."""
+        """Excludes other processes between reading and writing."""
         with os_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with (self.path.parent / "pid.lock").open("a") as handle:
@@ -102,10 +101,7 @@ def pid_files(folder: Path) -> list[PidFile]:
 
 
 def lives(pid: int, began: dt.datetime) -> bool:
-    """True when the process that had this number at that moment lives.
-
-    One that started later is another.
-    """
+    """Whether the process that had this number at that moment still runs."""
     try:
         process = psutil.Process(pid)
         alive: bool = process.status() != psutil.STATUS_ZOMBIE

@@ -1,19 +1,16 @@
 """Progress of running tasks: ``run/progress/<task>.json``, for whoever watches the run.
 
-Task processes write, the process a person started reads: so nobody draws on a terminal but it.
-The files say what is going on at this moment and are worth nothing afterwards. They are renamed
-into place, so a reader sees whole ones, but not forced to disk.
+Task processes write them, the process a person started reads them and alone draws on the terminal.
+They are of no use after the run; so they are renamed into place, but not forced to disk.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.filesystem import documents
@@ -32,7 +29,7 @@ class Progress:
         task: family and which of its kind, such as ``FetchSource index_option``.
         what: is being done, for people.
         unit: of ``done`` and ``total``.
-        began, told: seconds since the epoch.
+        began, told: when it began and when this was written, seconds since the epoch.
     """
 
     run_id: str
@@ -44,10 +41,6 @@ class Progress:
     began: float
     told: float
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Progress:
-        return cls(**document)
-
 
 class ProgressBoard:
     """The progress files of an output root."""
@@ -55,7 +48,7 @@ class ProgressBoard:
     def __init__(self, root: Path) -> None:
         self.folder = on_host(root) / "run" / "progress"
 
-    def tell(self, progress: Progress) -> None:
+    def write(self, progress: Progress) -> None:
         """Write or replace the file of a task.
 
         Raises:
@@ -70,14 +63,14 @@ class ProgressBoard:
             temporary.replace(path)
 
     def of_run(self, run_id: str) -> list[Progress]:
-        """The tasks of a run that told how far they are, in the order in which they began.
+        """The progress of a run's tasks, in the order in which they began.
 
-        Files that cannot be read, as those just removed, are passed over.
+        Files that cannot be read, such as those just removed, are skipped.
         """
         found = []
         for path in sorted(self.folder.glob("*.json")):
             with suppress(PipelineError):
-                found.append(Progress.from_json(documents.read_document(path, "progress")))
+                found.append(Progress(**documents.read_document(path, "progress")))
         return sorted((p for p in found if p.run_id == run_id), key=lambda p: (p.began, p.task))
 
     def clear(self) -> None:

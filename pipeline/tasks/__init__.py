@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import luigi
 
-from pipeline.operations.runs import run_recorder, task_failures
+from pipeline.operations.runs import run_recorder
 from pipeline.tasks.worker import leader
 
-task_failures.install()
 run_recorder.install()
 leader.install()
 

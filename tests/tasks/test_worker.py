@@ -415,19 +415,19 @@ def test_lost_tasks_are_handed_on_and_failed_ones_are_not(leader: Leader, url: s
     helper = PatientScheduler(url)
     first = give(helper)
     end(helper, first, "FAILED", f"Task {first} died unexpectedly with exit code -9")
-    assert leader._hand_on()
+    assert leader._release_lost()
     assert give(helper) == first
     end(helper, first, "FAILED", HANDED_BACK)
-    assert leader._hand_on()
+    assert leader._release_lost()
     assert give(helper) == first
     end(helper, first, "FAILED", "Runtime error:\nUsageError: foreign code: run x")
-    assert leader._hand_on()
+    assert leader._release_lost()
     assert give(helper) == first
     end(helper, first, "FAILED", f"Task {first} died unexpectedly with exit code 1")
-    assert not leader._hand_on()
+    assert not leader._release_lost()
     second = give(helper)
     end(helper, second, "FAILED", "Traceback\n  of it\npipeline.errors.StorageError: no rows")
-    assert not leader._hand_on()
+    assert not leader._release_lost()
     assert leader.run()
     assert LuigiRunResult(leader).status is LuigiStatusCode.FAILED
     by_id = {task.task_id: status for task, status, _ in leader._add_task_history}

@@ -1,12 +1,11 @@
-"""What a run tells the hosts that help it, and whether a host may.
+"""``run/announcement.json``: a run on a central scheduler, for the hosts that help it.
 
-A run on a central scheduler writes ``run/announcement.json`` into its output root when it begins:
-its code, its manifest, and the settings and the moment that decide what is built. A helper takes
-those over for the chunks it builds, and refuses to build any where its own code or manifest
-differ. The last run that began decides.
+It holds the code, the manifest, and the settings and moment that decide what is built. A helper
+adopts them for the chunks it builds, and refuses if its own code or manifest differ. The latest run
+counts.
 
-That both mean the same output root is told by the run id: the central scheduler has that of every
-run it knows, and a root knows those that were announced in it.
+Run ids show whether both mean the same output root: the central scheduler knows that of each run,
+and the announcement those of earlier runs.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from pipeline.operations.runs import run_recorder
 from pipeline.process import log_setup
 from pipeline.version import code_version
 
-#: Of the output tree and of the announcement. To be raised when hosts of before must not help.
+#: Of the output tree and the announcement; raised when hosts with older code must not help.
 FORMAT = 1
 
 #: Name under which a run leaves its id with the central scheduler, beside host and pid.
@@ -50,7 +49,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Announcement:
-    """What a run told when it began.
+    """A run as it began.
 
     Attributes:
         host: of its main process.
@@ -70,12 +69,12 @@ class Announcement:
 
 
 def identity(manifest: Manifest) -> Identity:
-    """This process, with the agreed manifest as it finds it."""
+    """The identity of this process and manifest."""
     return Identity(FORMAT, code_version(), manifest.schema_hash, manifest.version)
 
 
 def announce(root: Path, manifest: Manifest) -> None:
-    """Write down which run begins, before its first task.
+    """Announce this run, before its first task.
 
     Raises:
         StorageError: it cannot be written.
@@ -97,48 +96,51 @@ def announce(root: Path, manifest: Manifest) -> None:
 
 
 def announced(root: Path) -> Announcement | None:
-    """What the latest run told; None where none has.
+    """The latest announced run; None without any.
 
     Raises:
         StorageError: it cannot be read.
     """
     try:
-        told = documents.read_document(root / _FILE, "announcement")
+        document = documents.read_document(root / _FILE, "announcement")
     except MissingData:
         return None
     return Announcement(
-        run_id=told["run_id"],
-        host=told["host"],
+        run_id=document["run_id"],
+        host=document["host"],
         identity=Identity(
-            told["format"], told["code_version"], told["schema_hash"], told["schema_version"]
+            document["format"],
+            document["code_version"],
+            document["schema_hash"],
+            document["schema_version"],
         ),
-        settings=told["settings"],
-        now=told["now"],
-        server=told["server"],
-        earlier=tuple(told["earlier"]),
+        settings=document["settings"],
+        now=document["now"],
+        server=document["server"],
+        earlier=tuple(document["earlier"]),
     )
 
 
-def why_foreign(told: Announcement, mine: Identity) -> str | None:
+def why_foreign(run: Announcement, mine: Identity) -> str | None:
     """What differs between a run and this host; None when nothing does."""
-    run, host = asdict(told.identity), asdict(mine)
+    there, here = asdict(run.identity), asdict(mine)
     names = {"format": "format", "code_version": "code", "schema_hash": "manifest"}
     versions = {"schema_hash": "schema_version"}
     differs = [
-        f"{name} {_full(host, key, versions)} here, {_full(run, key, versions)} there"
+        f"{name} {_full(here, key, versions)} here, {_full(there, key, versions)} there"
         for key, name in names.items()
-        if host[key] != run[key]
+        if here[key] != there[key]
     ]
-    return f"run {told.run_id} of {told.host}: {'; '.join(differs)}" if differs else None
+    return f"run {run.run_id} of {run.host}: {'; '.join(differs)}" if differs else None
 
 
-def why_elsewhere(root: Path, told: Announcement | None, runs: Iterable[str]) -> str | None:
+def why_elsewhere(root: Path, run: Announcement | None, runs: Iterable[str]) -> str | None:
     """Why this output root is not that of the central scheduler; None when it may be.
 
     Args:
         runs: ids of the runs that the central scheduler knows.
     """
-    known = set() if told is None else {told.run_id, *told.earlier}
+    known = set() if run is None else {run.run_id, *run.earlier}
     strange = [run_id for run_id in runs if run_id not in known]
     if not strange:
         return None
@@ -146,37 +148,37 @@ def why_elsewhere(root: Path, told: Announcement | None, runs: Iterable[str]) ->
 
 
 def require_same_code(root: Path, manifest: Manifest) -> None:
-    """In a task process, before a chunk is built: it is made by the code its run began with.
+    """Check in a task process that the chunk is built by the code its run began with.
 
-    A package replaced while a run goes on is met here: a task process loads what lies there then.
+    It differs when the package was replaced during the run: task processes load the new one.
 
     Raises:
         UsageError: other code, or another manifest.
     """
-    told = announced(root)
-    if told is None or told.run_id != log_setup.run_id():
+    run = announced(root)
+    if run is None or run.run_id != log_setup.run_id():
         return
-    reason = why_foreign(told, identity(manifest))
+    reason = why_foreign(run, identity(manifest))
     if reason is not None:
         raise UsageError(
             f"{FOREIGN}: {reason}", "let the run end, then install one version everywhere"
         )
 
 
-#: Opens the message of a task that was refused by the code it would have been built with.
+#: Begins the message of a task refused because of other code.
 FOREIGN = "foreign code"
 
 
-def adopt(root: Path, told: Announcement, own: Mapping[str, str]) -> None:
-    """Give the task processes that this one starts the run's settings, moment and id.
+def adopt(root: Path, run: Announcement, own: Mapping[str, str]) -> None:
+    """Pass the run's settings, moment and id to the task processes of this one.
 
     Args:
         root: of the run, for its record.
-        own: all options of this host, of which those that decide nothing remain.
+        own: all options of this host; those that decide what is built are replaced.
     """
-    os.environ |= configuration.environment(dict(own) | dict(told.settings), told.server)
-    os.environ |= {"G5_RUN_ID": told.run_id, "G5_NOW": told.now}
-    if not is_remote(root):  # the record lies on the host of the run
+    os.environ |= configuration.environment(dict(own) | dict(run.settings), run.server)
+    os.environ |= {"G5_RUN_ID": run.run_id, "G5_NOW": run.now}
+    if not is_remote(root):  # there the record is on the host of the run
         run_recorder.add_to(root)
 
 

@@ -1,8 +1,7 @@
-"""How many chunk builds a host does at a time: what its memory and its cores hold.
+"""The number of chunk builds a host does at a time, by its memory and cores.
 
-Luigi's resources do not serve for this. They are counted over all hosts of a scheduler: a limit of
-eight builds may put all eight on one of them. What holds for one host is its number of task
-processes.
+Luigi's resources are counted over all hosts of a scheduler: a limit of eight builds may put all
+eight on one host. Only the number of task processes is a limit of one host.
 """
 
 from __future__ import annotations
@@ -58,22 +57,22 @@ def capacity_of(cores: int, memory: int, threads: int) -> Capacity:
 
 
 def cores() -> int:
-    """That this process may use."""
+    """Cores that this process may use."""
     limits = [len(os.sched_getaffinity(0))]
-    for told in _told("cpu.max"):
-        quota, _, period = told.partition(" ")
+    for limit in _limits("cpu.max"):
+        quota, _, period = limit.partition(" ")
         limits += [int(quota) // int(period)] if quota.isdigit() else []
     return max(min(limits), 1)
 
 
 def memory() -> int:
     """Bytes that this process and its children may use."""
-    limits = [int(told) for told in _told("memory.max") if told.isdigit()]
+    limits = [int(limit) for limit in _limits("memory.max") if limit.isdigit()]
     return min([int(psutil.virtual_memory().total), *limits])
 
 
-def _told(name: str) -> Iterator[str]:
-    """A limit of the service or container, as control groups v2 tell it: its own and all above."""
+def _limits(name: str) -> Iterator[str]:
+    """A limit of control groups v2 on this process: its own group and all above."""
     try:
         group = _GROUP.read_text("ascii").strip().rpartition("::")[2].strip("/")
     except OSError:

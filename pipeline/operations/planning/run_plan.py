@@ -372,7 +372,7 @@ def hold_output(root: Path) -> None:
     sweep_leftovers(host_folder() if is_remote(root) else root, _LEFTOVER_S, time.time())
     if is_remote(root):
         forget_unused(time.time())
-    run_recorder.show_nothing(root)  # what a killed run left
+    run_recorder.clear_progress(root)  # what a killed run left
     run_recorder.begin(root)
     if task_process.is_command("luigi") and core().workers and not core().local_scheduler:
         announcement.announce(root, load_manifest())
@@ -388,5 +388,5 @@ def reported() -> Iterator[None]:
         if error is None or not task_process.is_command():
             raise
         print(f"error: {error}", file=sys.stderr)
-        run_recorder.tell(str(error))
+        run_recorder.note_error(str(error))
         sys.exit(error.exit_code)

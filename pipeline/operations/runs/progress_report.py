@@ -1,5 +1,5 @@
-"""Progress a person can read: on the page of luigid, in the log, and in a file for whoever watches
-the run. At most once a second."""
+"""Progress of a task: on the page of luigid, in the log, and in a file for whoever watches the run,
+at most once a second."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 _EVERY_S = 1.0
 _LOG_EVERY_S = 10.0
-_PATIENT_S = 120.0  # from here on time is told in minutes
+_PATIENT_S = 120.0  # beyond it the remaining time is in minutes
 
 
 class Reporter:
-    """Tells how far a task is.
+    """Reports how far a task is.
 
     Args:
         task: the running task.
@@ -31,19 +31,21 @@ class Reporter:
         self._task = task
         self._what = what
         self._unit = unit
-        self._began = self._told = self._logged = time.monotonic()
+        self._began = self._reported = self._logged = time.monotonic()
         self._began_at = time.time()
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if 0 < done < total and now - self._told < _EVERY_S:
+        if 0 < done < total and now - self._reported < _EVERY_S:
             return
-        self._told = now
-        message = told(self._what, self._unit, done, total, now - self._began)
+        self._reported = now
+        message = progress_line(self._what, self._unit, done, total, now - self._began)
         if done == total or now - self._logged >= _LOG_EVERY_S:
             self._logged = now
             log.info("%s", message)
-        run_recorder.show(self._task, self._what, self._unit, done, total, self._began_at)
+        run_recorder.publish_progress(
+            self._task, self._what, self._unit, done, total, self._began_at
+        )
         # Both are None outside a worker; the page shows the message as HTML.
         if self._task.set_progress_percentage is not None:
             self._task.set_progress_percentage(int(100 * done / max(total, 1)))
@@ -52,7 +54,7 @@ class Reporter:
             self._task.set_status_message(html.escape(message + where))
 
 
-def told(what: str, unit: str, done: int, total: int, seconds: float) -> str:
+def progress_line(what: str, unit: str, done: int, total: int, seconds: float) -> str:
     """One line: how much of it is done, how fast, and how long the rest takes at this pace."""
     message = f"{what}: {done:,} of {total:,} {unit}"
     if not done:

@@ -1,8 +1,8 @@
-"""What a run leaves for the run history, from whichever of its processes.
+"""Records a run in the run history, and logs which tasks begin and fail.
 
-The main process of a ``luigi`` command begins the record when it takes hold of the output root,
-and completes it as its very last act, however it ends. Its task processes note what they did.
-Which run they belong to they have from the environment, as they have its settings.
+The main process of a ``luigi`` command begins the record when it locks the output root, and
+completes it as its last act, however it ends. Its task processes note what they did; they know
+their run from the environment. The log file has the traceback of a failure from Luigi itself.
 """
 
 from __future__ import annotations
@@ -37,24 +37,33 @@ from pipeline.version import code_version
 
 METRICS = Path("run", "metrics", "g5.prom")
 
-#: Environment of a ``luigi`` command that g5 starts: by which profile.
+#: Environment variable of a ``luigi`` command that g5 starts: the profile.
 PROFILE = "G5_STARTED_AS"
 
 _RECORD = "G5_RECORD"  # environment of the task processes: the root whose history they add to
-_ERROR_CHARACTERS = 500  # of a message: a record stays readable whatever an exception says
+_ERROR_CHARACTERS = 500  # of a message: a record stays readable with any exception
+
+#: The first log line of each step.
+_FIRST_LINES = {
+    "FetchSource": "{which}: fetching",
+    "BuildChunk": "chunk {which}: building",
+    "ValidateSchema": "schema gate: checking",
+    "MergeChunks": "dataset: merging",
+    "BuildLabels": "labels: building",
+}
 
 log = logging.getLogger(__name__)
 
 _requests: Counter[str] = Counter()  # sent by this process, by source
 _began: dict[str, float] = {}  # tasks of this process
-_told: list[str] = []  # errors of the main process
+_errors: list[str] = []  # of the main process
 _exit_code = 1  # of the main process, unless it ends as it should
 
 
 def begin(root: Path) -> None:
-    """Begin the record of this run, and see to it that it is completed.
+    """Begin the record of this run, to be completed when the process ends.
 
-    Only for a ``luigi`` command that runs something: other commands write no data, or very little.
+    Only for a ``luigi`` command that runs something: other commands write little or no data.
     """
     asked = CmdlineParser.get_instance()
     if asked is None or not task_process.is_command("luigi") or not core().workers:
@@ -76,30 +85,31 @@ def begin(root: Path) -> None:
 
 
 def add_to(root: Path) -> None:
-    """What the task processes of this one do is noted for a run of this root that others began."""
+    """Have the task processes of this one note what they do for a run begun elsewhere."""
     os.environ[_RECORD] = str(root)
 
 
 def install() -> None:
     """Let Luigi call the functions below, each in the process where the event happens."""
     for event, handler in (
-        (luigi.Event.START, _note_start),
-        (luigi.Event.SUCCESS, _note_success),
-        (luigi.Event.FAILURE, _note_failure),
-        (luigi.Event.PROCESS_FAILURE, _note_death),
-        (luigi.Event.TIMEOUT, _note_death),
-        (luigi.Event.BROKEN_TASK, _note_broken),
+        (luigi.Event.START, _on_start),
+        (luigi.Event.SUCCESS, _note),
+        (luigi.Event.FAILURE, _on_failure),
+        (luigi.Event.PROCESS_FAILURE, _on_death),
+        (luigi.Event.TIMEOUT, _on_timeout),
+        (luigi.Event.BROKEN_TASK, _on_broken),
+        (luigi.Event.DEPENDENCY_MISSING, _on_missing),
     ):
         luigi.Task.event_handler(event)(handler)
 
 
 def count_requests(source: str, number: int) -> None:
-    """Requests this process has sent for a source."""
+    """Add to the requests this process has sent for a source."""
     _requests[source] += number
 
 
-def show(task: Any, what: str, unit: str, done: int, total: int, began: float) -> None:
-    """Tell whoever watches the run how far a task is.
+def publish_progress(task: Any, what: str, unit: str, done: int, total: int, began: float) -> None:
+    """Write the progress file of a task, for whoever watches the run.
 
     Args:
         began: seconds since the epoch.
@@ -108,57 +118,65 @@ def show(task: Any, what: str, unit: str, done: int, total: int, began: float) -
     if root is None:
         return
     numbers = {"done": max(int(done), 0), "total": max(int(total), 0)}
-    told = Progress(
+    progress = Progress(
         log_setup.run_id(), name_of(task), what, unit, **numbers, began=began, told=time.time()
     )
-    with suppress(PipelineError):  # nobody needs it so much that the task should fail or complain
-        ProgressBoard(place_of(root)).tell(told)
+    with suppress(PipelineError):  # not worth failing a task for
+        ProgressBoard(place_of(root)).write(progress)
 
 
-def show_nothing(root: Path) -> None:
-    """Remove what tasks have told of how far they are: they run no more."""
+def clear_progress(root: Path) -> None:
+    """Remove the progress files of tasks that no longer run."""
     with suppress(PipelineError):
         ProgressBoard(root).clear()
 
 
-def tell(error: str) -> None:
-    """What keeps the run from going on, said by the main process."""
-    _told.append(_line(error))
-
-
-def words_of(error: BaseException) -> str:
-    """An exception in one line."""
-    told = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-    return " ".join(told.split())
+def note_error(error: str) -> None:
+    """Note in the main process why the run cannot continue."""
+    _errors.append(_line(error))
 
 
 def name_of(task: Any) -> str:
-    """The task, and which of its kind."""
+    """Task family and which of its kind, such as ``BuildChunk 2024Q1``."""
     which = getattr(task, "chunk", None) or getattr(task, "source", None)
     return f"{task.task_family} {which}" if which else str(task.task_family)
 
 
-def _note_start(task: luigi.Task) -> None:
+def _on_start(task: luigi.Task) -> None:
     _began[task.task_id] = time.time()
+    line = _FIRST_LINES.get(task.task_family)
+    if line is not None:
+        log.info("%s", line.format(which=name_of(task).partition(" ")[2]))
 
 
-def _note_success(task: luigi.Task) -> None:
-    _note(task)
+def _on_failure(task: luigi.Task, error: BaseException) -> None:
+    log.error("%s: %s", name_of(task), _message_of(error))
+    _note(task, _line(_message_of(error)), stopped=isinstance(error, Stopped))
 
 
-def _note_failure(task: luigi.Task, error: BaseException) -> None:
-    _note(task, _line(words_of(error)), stopped=isinstance(error, Stopped))
+def _on_death(task: luigi.Task, message: str) -> None:
+    """In the main process: a task process ended without reporting."""
+    log.error("%s: its process died (killed, or out of memory); run again", name_of(task))
+    _on_timeout(task, message)
 
 
-def _note_death(task: luigi.Task, _message: str) -> None:
-    """In the main process: the task's own can say nothing any more."""
+def _on_timeout(task: luigi.Task, _message: str) -> None:
+    """In the main process."""
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     _note(task, "its process died", peak=largest)
 
 
-def _note_broken(task: Any, error: BaseException) -> None:
+def _on_broken(task: Any, error: BaseException) -> None:
     """In the main process: a task that could not be planned."""
-    tell(f"{name_of(task)}: {words_of(error)}")
+    note_error(f"{name_of(task)}: {_message_of(error)}")
+
+
+def _on_missing(task: Any) -> None:
+    """In the main process: a chunk that a step takes as it is, and that is not there."""
+    reason = task.why_not_complete() if hasattr(task, "why_not_complete") else "not there"
+    error = f"{name_of(task)}: {reason} (run BuildAll first)"
+    log.error("%s", error)
+    note_error(error)
 
 
 def _note(
@@ -185,8 +203,8 @@ def _note(
 
 
 def _keep_exit_code() -> None:
-    """What is registered with ``atexit`` does not learn how the process ends: Luigi and we leave
-    by ``sys.exit``, and so the code is kept there."""
+    """Functions registered with ``atexit`` do not learn the exit code: keep it in ``sys.exit``,
+    by which Luigi and we leave."""
     leave = sys.exit
 
     def leaving(code: Any = None) -> NoReturn:
@@ -201,20 +219,20 @@ def _finish(root: Path) -> None:
     """The last act of the main process."""
     end = End(
         exit_code=_exit_code,
-        error=next(iter(_told), None),
+        error=next(iter(_errors), None),
         peak_rss_bytes=memory.peak_bytes(),
         requests=dict(_requests),
     )
 
     def complete() -> None:
         record = RunHistory(root).finish(log_setup.run_id(), end)
-        write_bytes(on_host(root) / METRICS, prometheus_metrics.text(record, *_standing(root)))
+        write_bytes(on_host(root) / METRICS, prometheus_metrics.text(record, *_state(root)))
 
-    show_nothing(root)
+    clear_progress(root)
     _quietly(complete)
 
 
-def _standing(root: Path) -> tuple[dict[str, int], dict[str, Any] | None]:
+def _state(root: Path) -> tuple[dict[str, int], dict[str, Any] | None]:
     """Chunks by state, and the metadata of the published dataset."""
     store = ChunkStore(root)
     states = Counter(s["state"] if s else "unreadable" for s in store.statuses().values())
@@ -223,13 +241,18 @@ def _standing(root: Path) -> tuple[dict[str, int], dict[str, Any] | None]:
 
 
 def _quietly(write: Callable[[], None]) -> bool:
-    """Whether it was written: a record that cannot be must not fail the run it is about."""
+    """Whether it was written; a run must not fail for its record."""
     try:
         write()
     except PipelineError as error:
         log.warning("run history: %s", error)
         return False
     return True
+
+
+def _message_of(error: BaseException) -> str:
+    text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
 
 
 def _line(text: str) -> str:

@@ -1,12 +1,12 @@
-"""Luigi's worker as a run needs it once other hosts help: the leader.
+"""The leader: Luigi's worker for a run with helpers on other hosts.
 
-Luigi's own leaves when there is nothing for it, although helpers build for it at that moment, and
-takes what they did for not done. This one
+Luigi's own worker leaves when it has nothing to do itself, although helpers still build for it, and
+counts what they did as not done. The leader
 
-1. stays as long as somebody works for it;
-2. hands on what was lost with its worker: the central scheduler gives such a task to the next one
-   that asks. What failed for a reason of its own stays failed, as in a run without helpers;
-3. knows in the end what the helpers did, so that Luigi's summary and exit code are right.
+1. stays as long as a helper works for it;
+2. releases tasks that were lost with their worker, so that the central scheduler gives them to the
+   next one that asks. A task that failed for its own reasons stays failed;
+3. learns in the end what the helpers did, so that Luigi's summary and exit code are right.
 
 With the local scheduler a run has Luigi's own worker.
 """
@@ -26,33 +26,32 @@ from luigi.task_status import DONE, FAILED, PENDING
 from luigi.worker import Worker
 
 from pipeline.operations.cluster import announcement
-from pipeline.operations.runs.run_recorder import name_of, tell
+from pipeline.operations.runs.run_recorder import name_of, note_error
 from pipeline.process import log_setup
 
-#: How a helper reports a task that it was given and does not take.
+#: The failure by which a helper returns a task that it does not take.
 HANDED_BACK = "handed back by a helper"
 
-#: Luigi's words about a task process that is gone.
+#: Part of Luigi's message about a task process that is gone.
 DIED = "died unexpectedly"
 
-_LOSSES = 3  # of one task, before it counts as failed: what kills its host may do so again
-_LOOK_EVERY_S = 3.0
+_LOSSES = 3  # of one task, before it counts as failed: it may kill every host
+_CHECK_EVERY_S = 3.0
 _TRY_AGAIN_S, _TRIES = 3, 20  # a scheduler that does not answer
 
 log = logging.getLogger(__name__)
 
 
 class PatientScheduler(RemoteScheduler):
-    """The central scheduler, asked again every few seconds for a minute where it does not answer.
+    """The central scheduler, with retries every few seconds for a minute.
 
-    Luigi waits for half a minute after the first time; a worker that is not heard of for less
-    counts as gone.
+    Luigi waits half a minute before it retries; by then the scheduler counts the worker as gone.
     """
 
-    if TYPE_CHECKING:  # its methods are made at run time
+    if TYPE_CHECKING:  # its methods are created at run time
 
         def get_work(self, **asked: Any) -> Any: ...
-        def add_task(self, **told: Any) -> Any: ...
+        def add_task(self, **report: Any) -> Any: ...
         def __getattr__(self, name: str) -> Callable[..., Any]: ...
 
     def __init__(self, url: str) -> None:
@@ -66,7 +65,7 @@ class Leader(Worker):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, wait_jitter=1.0)
         self._losses: Counter[str] = Counter()
-        self._looked = 0.0
+        self._checked = 0.0
 
     def run(self) -> bool:
         done = bool(super().run())
@@ -77,31 +76,31 @@ class Leader(Worker):
         return [*super()._generate_worker_info(), (announcement.RUN, log_setup.run_id())]
 
     def _get_work(self) -> Any:
-        self._look_after_lost()
+        self._release_in_time()
         work = super()._get_work()
         if work.task_id is None and self._get_work_response_history:
-            # One for every time it asked. Luigi's summary would call what ran elsewhere not done.
+            # Luigi's summary would list what ran elsewhere as not done.
             self._get_work_response_history.pop()
         return work
 
     def _handle_next_task(self) -> None:
         super()._handle_next_task()
-        self._look_after_lost()
+        self._release_in_time()
 
     def _keep_alive(self, work: Any) -> bool:
         if self._stop_requesting_work:
             return False
-        return bool(work.running_tasks) or self._hand_on() or bool(super()._keep_alive(work))
+        return bool(work.running_tasks) or self._release_lost() or bool(super()._keep_alive(work))
 
-    def _look_after_lost(self) -> None:
-        if time.monotonic() - self._looked >= _LOOK_EVERY_S:
-            self._hand_on()
+    def _release_in_time(self) -> None:
+        if time.monotonic() - self._checked >= _CHECK_EVERY_S:
+            self._release_lost()
 
-    def _hand_on(self) -> bool:
-        """Whether something was lost and may be taken again now."""
-        self._looked = time.monotonic()
+    def _release_lost(self) -> bool:
+        """Release lost tasks; whether there were any."""
+        self._checked = time.monotonic()
         try:
-            self._scheduler.prune()  # it sees only then who is gone
+            self._scheduler.prune()  # only this notices workers that are gone
             failed = self._failed()
             lost = [t for t, facts in failed.items() if self._is_lost(t, facts)]
         except RPCError as error:
@@ -116,7 +115,7 @@ class Leader(Worker):
         return bool(again)
 
     def _failed(self) -> dict[str, Mapping[str, Any]]:
-        """Tasks of this run that failed elsewhere, as the central scheduler has them."""
+        """Tasks of this run that failed on other hosts, by the central scheduler."""
         listed = self._scheduler.task_list(status=FAILED, upstream_status="")
         return {
             task_id: facts
@@ -125,16 +124,16 @@ class Leader(Worker):
         }
 
     def _is_lost(self, task_id: str, facts: Mapping[str, Any]) -> bool:
-        """Whether its worker or its process is gone, or it was refused: no fault of the task."""
-        told = self._error(task_id)
+        """Whether its worker or process is gone, or a helper refused it: no fault of the task."""
+        error = self._error(task_id)
         gone = facts["worker_running"] is None
-        return gone or any(words in told for words in (DIED, HANDED_BACK, announcement.FOREIGN))
+        return gone or any(words in error for words in (DIED, HANDED_BACK, announcement.FOREIGN))
 
     def _error(self, task_id: str) -> str:
         return str(self._scheduler.fetch_error(task_id=task_id)["error"] or "")
 
     def _learn(self) -> None:
-        """Enter what helpers did into the history that Luigi's summary is made from."""
+        """Add what helpers did to the history that Luigi summarises."""
         known = {t.task_id for t, status, _ in self._add_task_history if status != PENDING}
         own = {t: task for t, task in self._scheduled_tasks.items() if t not in known}
         if not own:
@@ -144,9 +143,9 @@ class Leader(Worker):
         for task_id, facts in self._failed().items():
             if task_id in own:
                 self._add_task_history.append((own[task_id], FAILED, True))
-                told = f"{name_of(own[task_id])}: {self._why_failed(task_id, facts)}"
-                log.error("%s", told)
-                tell(told)
+                error = f"{name_of(own[task_id])}: {self._why_failed(task_id, facts)}"
+                log.error("%s", error)
+                note_error(error)
 
     def _why_failed(self, task_id: str, facts: Mapping[str, Any]) -> str:
         if self._is_lost(task_id, facts):
@@ -170,12 +169,12 @@ class _Factory(interface._WorkerSchedulerFactory):  # noqa: SLF001
 
 
 def install() -> None:
-    """Have the ``luigi`` command use this worker: it takes no factory from the outside."""
+    """Make the ``luigi`` command use this worker; it offers no hook for that."""
     interface._WorkerSchedulerFactory = _Factory  # type: ignore[misc]  # noqa: SLF001
 
 
 def last_line(error: str) -> str:
-    """What an error comes to, from the text the central scheduler has of it."""
+    """The last line of an error as the central scheduler stores it."""
     try:
         text = str(json.loads(error))
     except ValueError:

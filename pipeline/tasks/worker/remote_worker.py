@@ -1,13 +1,12 @@
-"""A host that helps: a Luigi assistant that builds chunks of whatever run the scheduler has.
+"""A helper: a Luigi assistant that builds chunks of any run of the central scheduler.
 
-The central scheduler gives an assistant any task. A helper takes chunk builds alone, and hands
-everything else back at once: the run itself fetches, so that one host needs the key and one ledger
-knows what was sent; and it merges, once. What a helper builds it builds with the settings and the
-moment of the run (``tasks.cluster``), and nothing where its code, its manifest or its output root
-are not those of the run.
+The scheduler gives an assistant any task. A helper takes only chunk builds and returns everything
+else at once: the run itself fetches, so that one host needs the key and one ledger counts requests;
+and it merges, once. A helper builds with the settings and the moment of the run
+(``operations.cluster.announcement``), and refuses when its code, manifest or output root differ.
 
-How many builds a host does at a time it must say itself (``tasks.capacity``): the resources of
-Luigi are limits over all hosts together and know nothing of the memory of one.
+The number of builds at a time is its own (``operations.cluster.host_capacity``): Luigi's resources
+are limits over all hosts together.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ from pipeline.tasks.worker.leader import DIED, HANDED_BACK, PatientScheduler, la
 
 _TAKES = "BuildChunk"
 _DEATHS = 2
-_LOOK_EVERY_S = 5.0  # at the announcement, while there is nothing to do
-_WAIT_JITTER_S = 2.0  # many helpers do not ask at the same moment
+_CHECK_EVERY_S = 5.0  # of the announcement, while idle
+_WAIT_JITTER_S = 2.0  # so that helpers do not all ask at once
 
 log = logging.getLogger(__name__)
 
 
 class Idle(luigi.WrapperTask):
-    """The root of an assistant: nothing to do, so that it takes what others want done."""
+    """The root task of an assistant, which has nothing to do itself."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ class Host:
 
 @dataclass
 class _Taken:
-    """Chunks this helper was given, and when; how many of them it has finished, and how many
-    builds in a row ended without a word."""
+    """Chunks this helper was given, and when; the number finished, and of consecutive builds that
+    exited without reporting."""
 
     began: dict[str, tuple[str, float]] = field(default_factory=dict)
     finished: int = 0
@@ -77,19 +76,19 @@ class _Taken:
 
 
 class _Scheduler(PatientScheduler):
-    """The central scheduler as a helper sees it: with chunks to build, and nothing else."""
+    """The central scheduler, reduced to chunk builds that this host may do."""
 
     def __init__(self, url: str, host: Host) -> None:
         super().__init__(url)
         self.refusal: str | None = None
         self.taken = _Taken()
         self._host = host
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
 
     def get_work(self, **asked: Any) -> Any:
-        """A chunk to build, or nothing; Luigi's worker leaves when it is told to be disabled."""
-        if time.monotonic() - self._looked >= _LOOK_EVERY_S:
-            self._look()
+        """A chunk to build, or nothing; Luigi's worker leaves when it is disabled."""
+        if time.monotonic() - self._checked >= _CHECK_EVERY_S:
+            self._check()
         if self.refusal is not None:
             return _leave()
         reply = super().get_work(**asked)
@@ -98,24 +97,24 @@ class _Scheduler(PatientScheduler):
         self._hand_back(reply["task_id"], asked["worker"])
         return _leave() if self.refusal is not None else reply | {"task_id": None}
 
-    def add_task(self, **told: Any) -> Any:
-        """Luigi's worker tells what became of a task; so do we, to whoever reads our lines."""
-        answer = super().add_task(**told)
-        if told.get("status") in (DONE, FAILED) and told["task_id"] in self.taken.began:
-            chunk, began = self.taken.began.pop(told["task_id"])
+    def add_task(self, **report: Any) -> Any:
+        """Pass on what became of a task, and log it."""
+        answer = super().add_task(**report)
+        if report.get("status") in (DONE, FAILED) and report["task_id"] in self.taken.began:
+            chunk, began = self.taken.began.pop(report["task_id"])
             seconds = time.monotonic() - began
-            if told["status"] == DONE:
+            if report["status"] == DONE:
                 self.taken.finished += 1
                 self.taken.died = 0
                 log.info("finished chunk %s in %.1f s", chunk, seconds)
             else:
-                error = told.get("expl") or ""
+                error = report.get("expl") or ""
                 log.error("chunk %s failed after %.1f s: %s", chunk, seconds, last_line(error))
                 self._learn_from(error)
         return answer
 
     def _learn_from(self, error: str) -> None:
-        """A host that cannot build leaves, before it has had every chunk of the run once."""
+        """Leave when this host cannot build, before it has failed every chunk of the run."""
         if announcement.FOREIGN in error:
             self.refusal = last_line(error)
         if DIED in error:
@@ -125,51 +124,51 @@ class _Scheduler(PatientScheduler):
             self.refusal = f"{died} (killed, or out of memory: see the log, or fewer --workers)"
 
     def why_not(self) -> str | None:
-        """Why this host may not help the run that began last; None when it may, or none has."""
-        return self._standing()[0]
+        """Why this host may not help the latest run; None when it may, or there is none."""
+        return self._relation()[0]
 
-    def _look(self) -> Announcement | None:
-        """Look again whether this host may help; what the run told that it may build for now."""
-        self._looked = time.monotonic()
+    def _check(self) -> Announcement | None:
+        """Check again whether this host may help; returns the run it may build for."""
+        self._checked = time.monotonic()
         try:
-            refusal, told, runs = self._standing()
+            refusal, run, runs = self._relation()
         except StorageError as error:  # no reason to drop what is being built
             log.warning("%s", error)
             return None
         self.refusal = self.refusal or refusal
-        known = told is not None and told.run_id in runs
-        return told if known and self.refusal is None else None
+        known = run is not None and run.run_id in runs
+        return run if known and self.refusal is None else None
 
-    def _standing(self) -> tuple[str | None, Announcement | None, list[str]]:
-        # In this order: what the scheduler knows was announced before.
+    def _relation(self) -> tuple[str | None, Announcement | None, list[str]]:
+        # In this order: a run is announced before the scheduler knows it.
         runs = announcement.runs_of(self.worker_list(include_running=False))
-        told = announcement.announced(self._host.root)
-        elsewhere = announcement.why_elsewhere(self._host.root, told, runs)
+        run = announcement.announced(self._host.root)
+        elsewhere = announcement.why_elsewhere(self._host.root, run, runs)
         if elsewhere is not None:
-            return f"{elsewhere} ({_SAME_ROOT})", told, runs
-        foreign = announcement.why_foreign(told, self._host.identity) if told is not None else None
-        return (f"{foreign} ({_SAME_CODE})" if foreign else None), told, runs
+            return f"{elsewhere} ({_SAME_ROOT})", run, runs
+        foreign = announcement.why_foreign(run, self._host.identity) if run is not None else None
+        return (f"{foreign} ({_SAME_CODE})" if foreign else None), run, runs
 
     def _may_take(self, reply: Mapping[str, Any]) -> bool:
-        """Whether this is a chunk of a run that this host may help; then that run is adopted."""
+        """Whether this is a chunk of a run that this host may help; if so, adopt its settings."""
         if reply["task_family"] != _TAKES:
             return False
         task_id = reply["task_id"]
-        told = self._look()
-        if told is None:
+        run = self._check()
+        if run is None:
             return False
-        announcement.adopt(self._host.root, told, self._host.options)
+        announcement.adopt(self._host.root, run, self._host.options)
         if task_id not in self.taken.began:
             chunk = reply["task_params"]["chunk"]
             self.taken.began[task_id] = chunk, time.monotonic()
-            log.info("took chunk %s of run %s", chunk, told.run_id)
+            log.info("took chunk %s of run %s", chunk, run.run_id)
         return True
 
     def _hand_back(self, task_id: str, worker: str) -> None:
-        """Give a task to the others again.
+        """Return a task to the scheduler for other workers.
 
-        The scheduler takes a running task back from its worker only as failed, and forgives that
-        when asked. Should this process die between the two, the leader asks (``tasks.leading``).
+        The scheduler takes a running task back only as failed, and forgives that when asked.
+        Should this process die between the two, the leader asks.
         """
         running = self.task_list(status=RUNNING, upstream_status="").get(task_id, {})
         super().add_task(
@@ -179,7 +178,7 @@ class _Scheduler(PatientScheduler):
             expl=json.dumps(HANDED_BACK),
             runnable=False,
             assistant=True,
-            # The scheduler would take what is left out for none.
+            # Left out, these would be reset.
             resources=running.get("resources"),
             accepts_messages=running.get("accepts_messages"),
         )
@@ -191,7 +190,7 @@ _SAME_CODE = "install the version of that run here, or begin a run with this one
 
 
 def join(url: str, host: Host) -> _Scheduler:
-    """The central scheduler, once it is certain that this host may help its runs.
+    """Connect to the central scheduler, after checking that this host may help its runs.
 
     Raises:
         PipelineError: it does not answer.
@@ -207,9 +206,9 @@ def join(url: str, host: Host) -> _Scheduler:
 
 
 def work(scheduler: _Scheduler, host: Host) -> int:
-    """Build chunks until told to leave; the number of those it built.
+    """Build chunks until asked to leave; returns their number.
 
-    SIGTERM or SIGINT lets it finish what it has; a second one ends it at once.
+    SIGTERM or SIGINT lets it finish the current builds; a second one ends it at once.
 
     Raises:
         UsageError: a run began that this host may not help.
@@ -240,7 +239,7 @@ def work(scheduler: _Scheduler, host: Host) -> int:
 
 
 def _leave() -> dict[str, Any]:
-    """What makes Luigi's worker finish what it has and leave."""
+    """The answer that makes Luigi's worker finish its tasks and leave."""
     counts = dict.fromkeys(("n_pending_tasks", "n_unique_pending", "n_pending_last_scheduled"), 0)
     return {
         **counts,
@@ -256,7 +255,7 @@ def _leave_on_signals() -> None:
     def finish(_signum: int, _frame: FrameType | None) -> None:
         for again in (signal.SIGTERM, signal.SIGINT):
             signal.signal(again, task_process.end_at_once)
-        # Not by the log: a signal may come while that holds its lock.
+        # Not by the log, whose lock may be held when the signal comes.
         os.write(2, b"leaving: what is being built is finished first; once more ends it at once\n")
         signal.raise_signal(signal.SIGUSR1)
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.operations.runs.progress_report import Reporter, told
+from pipeline.operations.runs.progress_report import Reporter, progress_line
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,8 @@ from pipeline.operations.runs.progress_report import Reporter, told
 )
 def test_how_far_how_fast_and_how_long(done: int, total: int, seconds: float, message: str) -> None:
     """At the pace so far."""
-    assert told("index option", "days", done, total, seconds) == message
+    line = progress_line("index option", "days", done, total, seconds)
+    assert line == message
 
 
 def test_the_page_gets_percent_and_an_escaped_message(monkeypatch: pytest.MonkeyPatch) -> None:
