@@ -1,7 +1,7 @@
 """The ``g5`` command: one module per subcommand, each with ``add_parser`` and ``run``.
 
-Only the module of the command asked for is loaded: those that check every few minutes should not
-wait for the simulator. The list of commands needs none.
+Only the module of the command asked for is loaded, so that frequent checks do not wait for the
+simulator.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _COMMANDS = {
         "inspection.health",
         "check chunks, dataset, runs, disk and scheduler; quiet when all is well",
     ),
-    "runs": ("running.runs", "the runs so far, and what each of them did"),
+    "runs": ("running.runs", "past runs and what each of them did"),
     "worker": ("running.worker", "help the runs of a central scheduler: build chunks on this host"),
     "notify": ("running.notify", "where alerts go, and whether they arrive"),
     "luigid": ("running.luigid", "the central scheduler: watch runs in a browser"),
@@ -64,7 +64,7 @@ _COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; an error of ours is one line on stderr and an exit code."""
+    """Run one subcommand; a known error is one line on stderr and an exit code."""
     parser = argparse.ArgumentParser(
         prog="g5", description="Point-in-time dataset pipeline for Tokyo stocks"
     )
@@ -83,11 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"g5 {args.command}: error: {error}\n")
         return error.exit_code
     except Exception as error:
-        told = unreachable(error)
-        if told is None:
+        known = unreachable(error)
+        if known is None:
             raise
-        sys.stderr.write(f"g5 {args.command}: error: {told}\n")
-        return told.exit_code
+        sys.stderr.write(f"g5 {args.command}: error: {known}\n")
+        return known.exit_code
     except KeyboardInterrupt:
         sys.stderr.write(f"g5 {args.command}: interrupted\n")
         return ExitCode.INTERRUPTED

@@ -1,7 +1,7 @@
 """Logging of the main process and of every task process.
 
-People read the console: one line per event, no tracebacks. The file has everything, as lines or
-as JSON; it rotates and is shared by all processes of all runs on the machine.
+The console has one line per event and no tracebacks. The file has everything, as lines or JSON; it
+rotates and is shared by all processes of all runs on the machine.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ def run_id() -> str:
 
 
 class _NotOfTasks(logging.Filter):
-    """Without what Luigi says about tasks: ``failures`` says it, shorter."""
+    """Drops Luigi's lines about tasks: ``run_recorder`` logs shorter ones."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.module != "worker"
 
 
 class _OneLine(logging.Formatter):
-    """For the console. An exception is told by its message, the file has the trace."""
+    """For the console: an exception is its message, the file has the trace."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = next(iter(record.getMessage().splitlines()), "")
         error = record.exc_info[1] if record.exc_info else None
-        told = f": {type(error).__name__}: {error}".splitlines()[0] if error else ""
+        reason = f": {type(error).__name__}: {error}".splitlines()[0] if error else ""
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        return without_secret(f"{self.formatTime(record, '%H:%M:%S')} {level}{text}{told}")
+        return without_secret(f"{self.formatTime(record, '%H:%M:%S')} {level}{text}{reason}")
 
 
 class _Lines(logging.Formatter):
-    """For the file. Every line says whose it is, those of a traceback too."""
+    """For the file: every line has time and process, also those of a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         head = (
@@ -63,7 +63,7 @@ class _Lines(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """For the file. One object per event, on one line."""
+    """For the file: one object per event, on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
@@ -87,10 +87,10 @@ def file() -> Path | None:
 
 
 def configure(folder: Path | None = None, log_format: Format | None = None) -> None:
-    """Console always, and ``folder``/g5.log; task processes take folder and format of their run.
+    """Log to the console and to ``folder``/g5.log; task processes inherit folder and format.
 
-    Of Luigi's own words the console has the warnings that are not about tasks, such as a
-    scheduler that does not answer.
+    The console shows Luigi's warnings that are not about tasks, such as a scheduler that does not
+    answer.
     """
     if log_format is not None:
         os.environ[_FORMAT] = log_format
@@ -136,21 +136,19 @@ def configure(folder: Path | None = None, log_format: Format | None = None) -> N
 
 
 def _shared_file(**options: Any) -> logging.Handler:
-    """The handler of the file. Where it cannot be written, on a full disk say, the run goes on.
-
-    That is told in a line, once per process, instead of a traceback per event.
-    """
+    """The handler of the file. The run continues if it cannot be written, as on a full disk; one
+    line per process says so, instead of a traceback per event."""
     from concurrent_log_handler import ConcurrentRotatingFileHandler
 
     class Handler(ConcurrentRotatingFileHandler):
-        told = False
+        warned = False
 
         def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
             error = sys.exc_info()[1]
             if not isinstance(error, OSError):
                 super().handleError(record)
-            elif not self.told:
-                self.told = True
+            elif not self.warned:
+                self.warned = True
                 reason = os.strerror(error.errno) if error.errno else str(error)
                 sys.stderr.write(f"warning: {self.baseFilename}: cannot be written: {reason}\n")
 
@@ -163,8 +161,7 @@ def _moment(record: logging.LogRecord) -> str:
 
 
 def without_secret(text: str) -> str:
-    """The API key and the address of the webhook have no business in any message; should one
-    carry them, they stop here."""
+    """The text with the API key and the address of the webhook masked."""
     for name in _SECRETS:
         secret = os.environ.get(name, "")
         if len(secret) >= _SECRET_CHARACTERS:

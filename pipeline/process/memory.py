@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held; 0 where the system does not tell.
+    """The most memory this process has held; 0 where the system does not report it.
 
     Not ``getrusage``: that one counts what the parent held when it started this process.
     """
@@ -25,8 +25,8 @@ def peak_bytes() -> int:
 def give_back() -> None:
     """Return to the system what was freed.
 
-    The allocators keep freed memory for the next stage, which wants it in other sizes: without
-    this a build holds a gigabyte that nobody uses. Elsewhere than on glibc nothing is done.
+    The allocators keep freed memory for the next stage, which needs other sizes: without this a
+    build holds an unused gigabyte. Does nothing without glibc.
     """
     pa.default_memory_pool().release_unused()
     if sys.platform != "linux":

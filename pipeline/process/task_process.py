@@ -16,10 +16,10 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
-#: Environment of the task processes of a helper.
+#: Environment variable of the task processes of a helper.
 HELPER = "G5_HELPER"
 
-#: Environment of a run started by ``g5``: the process it must not outlive.
+#: Environment variable of a run started by ``g5``: the process it must not outlive.
 RUNNER = "G5_RUNNER"
 
 _PR_SET_PDEATHSIG = 1  # prctl: signal this process gets when its parent dies

@@ -1,7 +1,7 @@
-"""``run/account.json``: the plans that accounts turned out to have.
+"""``run/account.json``: the plans found for accounts.
 
-No key is kept: of the key that was used only four hexadecimal digits of a keyed digest with a salt
-of this file, enough to see that it has changed and too few to learn anything about it.
+No key is stored, only four hexadecimal digits of its keyed digest with a salt of this file: enough
+to notice another key, too few to learn anything about it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class AccountBook:
         documents.write_document(self.path, "account", document)
 
     def _read(self) -> dict[str, Any]:
-        """What is kept; nothing of a file that is missing or damaged: it is found out again."""
+        """The document; an empty one if the file is missing or damaged."""
         try:
             return documents.read_document(self.path, "account")
         except PipelineError:

@@ -1,7 +1,4 @@
-"""``run/alerts.json``: what people have been told is wrong.
-
-One process at a time reads and writes.
-"""
+"""``run/alerts.json``: the alerts that were sent."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class AlertBook:
         self.path = on_host(root) / "run" / "alerts.json"
 
     def entries(self) -> list[Entry]:
-        """All entries; none of a file that is missing or damaged: better told twice than never."""
+        """All entries; none if the file is missing or damaged: better sent twice than never."""
         try:
             document = documents.read_document(self.path, "alerts")
         except PipelineError:
@@ -47,8 +44,8 @@ class AlertBook:
         documents.write_document(self.path, "alerts", {"alerts": list(entries)})
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Between reading and writing nobody else does either.
+    def locked(self) -> Iterator[None]:
+        """Excludes other processes between reading and writing.
 
         Raises:
             StorageError: the file system refused.

@@ -1,13 +1,13 @@
-"""Run history: ``run/history/<run_id>.json``, a record of every run that took hold of the root.
+"""Run history: ``run/history/<run_id>.json``, a record of every run that locked the root.
 
-1. The record is begun when the run may write; from then on it says ``running``.
-2. Whatever ends in one of its task processes leaves a line in ``<run_id>.notes`` beside it.
-3. At the end of the run the record is completed from the notes, the status of its chunks and what
-   is published, and the notes go.
+1. The record is begun, as ``running``, when the run may write.
+2. Every task that ends in a task process adds a line to ``<run_id>.notes`` beside it.
+3. At the end the record is completed from the notes, the status of the chunks and the published
+   dataset, and the notes are removed.
 
-A run that was killed cannot do (3). Whoever reads finds a record that is ``running`` without its
-process, completes it from the same places and calls it ``killed``; the next run writes that down.
-Several commands of one ``g5 daily`` share a run id, and so one record.
+A killed run does not reach (3). A reader that finds a ``running`` record without its process
+completes it in the same way, as ``killed``; the next run saves that. The commands of one
+``g5 daily`` share a run id and so a record.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KEPT = 500
 Document = dict[str, Any]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
-_GOING_ON = b'"outcome": "running"'
+_RUNNING = b'"outcome": "running"'
 _LABELS = "labels/labels.json"
 
 
@@ -69,7 +69,7 @@ class End:
 
     Attributes:
         exit_code: of its command.
-        error: what the main process said; None leaves it to the first step that failed.
+        error: of the main process; None: that of the first failed step.
         peak_rss_bytes: of the main process.
         requests: sent by the main process, by source.
     """
@@ -92,10 +92,10 @@ class RunHistory:
         self.folder = on_host(root) / "run" / "history"
 
     def records(self, last: int = KEPT) -> list[Document]:
-        """The records, the newest first; damaged ones are passed over.
+        """The records, the newest first, without damaged ones.
 
         Args:
-            last: no more than these, which saves the reading of the others.
+            last: read no more than these.
 
         Raises:
             StorageError: the folder is there but cannot be read.
@@ -120,7 +120,7 @@ class RunHistory:
         return (exact or found)[0]
 
     def so_far(self, run_id: str) -> Document | None:
-        """The record of a run with all it has done by now; None when there is none of it."""
+        """The record of a run with everything done so far; None without one."""
         record = self._read(self._path(run_id))
         now = self._as_it_is(record) if record is not None else None
         if now is None or now["outcome"] != "running":
@@ -128,13 +128,12 @@ class RunHistory:
         return now | self._facts(now, self._notes(run_id))
 
     def begin(self, run: Mapping[str, Any]) -> None:
-        """Begin the record of this process, or go on with that of its run.
+        """Begin the record of this process, or continue that of its run.
 
-        What killed runs left is written down, and the oldest records go.
+        Also completes the records of killed runs and removes the oldest.
 
         Args:
-            run: what is known at the beginning: run_id, task, parameters, settings, profile,
-                code_version and origin.
+            run: run_id, task, parameters, settings, profile, code_version and origin.
 
         Raises:
             StorageError: the file system refused, or something of ``run`` is malformed.
@@ -158,7 +157,7 @@ class RunHistory:
         self._write({**run, **here, **times, **open_end, **nothing})
 
     def note(self, run_id: str, note: Note) -> None:
-        """Say that a task ended. May be called from several processes at a time.
+        """Note that a task ended. Safe from several processes at a time.
 
         Raises:
             StorageError: the file system refused.
@@ -174,7 +173,7 @@ class RunHistory:
                 os.close(handle)
 
     def finish(self, run_id: str, end: End) -> Document:
-        """Complete the record of a run that ends; returns it.
+        """Complete the record of a run; returns it.
 
         Raises:
             MissingData, StorageError: there is no usable record of it, or the file system refused.
@@ -196,12 +195,12 @@ class RunHistory:
         return done
 
     def _settle(self) -> None:
-        """Write down what killed runs came to, and remove all but the newest records."""
+        """Complete the records of killed runs, and remove all but the newest records."""
         paths = self._paths()
         with os_errors(self.folder, "cannot be read"):
-            # Hundreds of records are held against their schema only when somebody asks for them.
-            going_on = [path for path in paths if _GOING_ON in path.read_bytes()]
-        for path in going_on:
+            # A substring: checking hundreds of records against their schema takes long.
+            running = [path for path in paths if _RUNNING in path.read_bytes()]
+        for path in running:
             record = self._read(path)
             if record is not None and (now := self._as_it_is(record)) is not record:
                 self._write(now)
@@ -212,7 +211,7 @@ class RunHistory:
                 path.with_suffix(".notes").unlink(missing_ok=True)
 
     def _as_it_is(self, record: Document) -> Document:
-        """The record itself, or what became of a run whose process is gone."""
+        """The record itself, or completed as killed if its process is gone."""
         began = dt.datetime.fromisoformat(record["started_at"])
         here = record["host"] == socket.gethostname()
         if record["outcome"] != "running" or not here or lives(record["pid"], began):
@@ -222,7 +221,7 @@ class RunHistory:
         return record | facts | {"outcome": "killed", "error": _first_error(notes)}
 
     def _facts(self, record: Mapping[str, Any], notes: Sequence[Note]) -> Document:
-        """What a run did: as its record has it from before, and as its traces tell."""
+        """What a run did, by its record so far, its notes and its chunks."""
         store = ChunkStore(self.root)
         statuses = [status for status in store.statuses().values() if status is not None]
         own = [status for status in statuses if status["run_id"] == record["run_id"]]
@@ -257,7 +256,7 @@ class RunHistory:
         return latest.metadata if latest else None
 
     def _notes(self, run_id: str) -> list[Note]:
-        """In the order in which they were written; a line cut off by a kill is passed over."""
+        """The notes in the order written, without a line cut off by a kill."""
         try:
             lines = self._notes_path(run_id).read_text("utf-8", errors="replace").splitlines()
         except OSError:
@@ -290,7 +289,7 @@ class RunHistory:
         return sorted(found, key=_began, reverse=True)
 
     def _paths(self) -> list[Path]:
-        """Of the records, the one that was written last first."""
+        """The paths of the records, latest first."""
         with os_errors(self.folder, "cannot be read"):
             paths = list(self.folder.glob("*.json")) if self.folder.is_dir() else []
             return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
@@ -303,9 +302,9 @@ class RunHistory:
 
 
 def peak_of(notes: Sequence[Note]) -> int:
-    """The most memory that the processes of these tasks can have held at a time, in bytes.
+    """Upper bound of the memory that the processes of these tasks held at a time, in bytes.
 
-    Each counts with its peak for as long as it ran: exact for one worker, an upper bound for more.
+    Each counts with its peak for as long as it ran; exact for one worker.
     """
     ends = [
         (moment, change)
@@ -323,7 +322,7 @@ def peak_of(notes: Sequence[Note]) -> int:
 
 
 def _safe(run_id: str) -> str:
-    """A file name: the id may come from the environment."""
+    """As a file name: the id may come from the environment."""
     return _UNSAFE.sub("_", run_id)
 
 

@@ -1,4 +1,4 @@
-"""BuildAll: the whole way from the API to the published dataset, its labels and its report."""
+"""BuildAll: from the API to the published dataset, its labels and its report."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ class BuildAll(luigi.WrapperTask):
     """Fetch, build, validate, merge and label the sessions of [start, end] that are published,
     and report on them.
 
-    Complete when dataset, labels and report are made from the present builds of exactly these
-    chunks.
-    What a run rebuilds although it is there: with ``--force`` or ``--resume false``, all its
-    chunks; with ``--latest-only``, only the newest chunk is looked at and the others are merged
-    as found.
+    Complete when dataset, labels and report are of the present builds of exactly these chunks.
+    ``--force`` and ``--resume false`` rebuild all chunks; with ``--latest-only`` only the newest
+    chunk is checked and built, the others are merged as found.
     """
 
     start: luigi.Parameter[dt.date] = Day(description="first day, YYYY-MM-DD")

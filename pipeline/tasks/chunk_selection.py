@@ -109,7 +109,7 @@ class OverChunks(luigi.Task):
         return [period.chunk_id for period in periods]
 
     def _as_found(self, chunks: Iterable[str]) -> list[BuildChunk]:
-        """Asks of a chunk no more than it says it covers."""
+        """Tasks that ask of each chunk only the range it covers."""
         statuses = ChunkStore(configuration.settings().data_output_dir).statuses(chunks)
         found = [output_state.as_found(chunk, status) for chunk, status in statuses.items()]
         return [

@@ -1,6 +1,6 @@
-"""Parameter types: what is malformed on the command line is one line and exit code 2.
+"""Parameter types: a malformed value on the command line is one line and exit code 2.
 
-``read`` raises instead: a caller that knows where the text stands says so.
+``read`` raises instead, for callers that know the place of the value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Day(luigi.DateParameter):
 
 
 class OptionalDay(luigi.Parameter["dt.date | None"]):
-    """A date, YYYY-MM-DD, that may be left out; ``none`` says so."""
+    """A date, YYYY-MM-DD, or ``none``."""
 
     def read(self, text: str) -> dt.date | None:
         return None if text == "none" else _date(text)
@@ -44,7 +44,7 @@ class OptionalDay(luigi.Parameter["dt.date | None"]):
 
 
 class OptionalYears(luigi.Parameter["tuple[int, ...] | None"]):
-    """Years such as ``2020,2021``, that may be left out; ``none`` says so."""
+    """Years such as ``2020,2021``, or ``none``."""
 
     def read(self, text: str) -> tuple[int, ...] | None:
         return None if text == "none" else read_years(text)

@@ -1,7 +1,7 @@
 """A message to a webhook, in the form Slack and its likes take: ``{"text": ...}``.
 
-The URL is a secret: whoever has it can write to the channel. It is in no message of ours; those of
-``requests`` quote it, so they are not passed on.
+The URL is a secret: whoever has it can write to the channel. The messages of ``requests`` quote it
+and are therefore not passed on.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""``g5 demo``: the whole way on synthetic data, without an API key.
+"""``g5 demo``: a complete build on synthetic data, without an API key.
 
-1. A simulator is started on a free port of this machine.
-2. ``luigi --module pipeline BuildAll`` runs against it, as it would against the real API.
-3. What it made is printed, and the simulator is stopped.
-
-Everything goes to its own output root and says ``origin: simulator``.
+It starts a simulator on a free port of this machine, runs ``luigi --module pipeline BuildAll``
+against it, and prints what was built. Everything goes to its own output root, with
+``origin: simulator``.
 """
 
 from __future__ import annotations
@@ -84,7 +82,7 @@ def _simulator(args: argparse.Namespace) -> Iterator[str]:
         try:
             base_url = server.stdout.readline().strip() if server.stdout else ""
             if not base_url:
-                raise PipelineError("demo: the simulator did not start", "its error stands above")
+                raise PipelineError("demo: the simulator did not start", "see its error above")
             yield base_url
         finally:
             server.terminate()
@@ -95,7 +93,7 @@ def _build(args: argparse.Namespace, base_url: str) -> int:
     environment = os.environ | {
         "JQUANTS_API_BASE": base_url,
         "JQUANTS_API_KEY": _KEY,
-        "REQUESTS_PER_MINUTE": "0",  # the simulator is ours alone
+        "REQUESTS_PER_MINUTE": "0",  # nobody else uses the simulator
         "ORIGIN": "simulator",  # whatever the user's own account is
         "PLAN": "auto",
         "DATA_OUTPUT_DIR": str(args.output),

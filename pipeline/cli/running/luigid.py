@@ -19,8 +19,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "luigid",
         help="the central scheduler: watch runs in a browser",
         description="Starts Luigi's scheduler for this output root, on this machine only; runs use "
-        "it by --scheduler-url. One that runs already is left as it is. Exit code 20 of --stop: "
-        "there is none.",
+        "it by --scheduler-url. Does nothing if it already runs. Exit code 20 of --stop: there is "
+        "none.",
     )
     parser.add_argument(
         "--port", type=options.whole(1, 65535), default=PORT, help=f"(default {PORT})"
@@ -43,18 +43,18 @@ def run(args: argparse.Namespace) -> int:
     central = Central(options.settings_of(args).data_output_dir)
     if args.stop:
         pid, killed = central.stop(_PATIENCE_S)
-        how = "killed, it did not end by itself" if killed else "stopped, its state is saved"
+        how = "killed, it did not end in time" if killed else "stopped, its state is saved"
         print(f"luigid: {how} (pid {pid})")
         return ExitCode.DONE
     found = central.running()
     if found is not None:
-        print(f"luigid: runs already, pid {found.pid}")
-        _tell(found)
+        print(f"luigid: already running, pid {found.pid}")
+        _print_addresses(found)
         return ExitCode.DONE
     if args.background:
         started = central.start(args.port)
         print(f"luigid: running in the background, pid {started.pid}")
-        _tell(started)
+        _print_addresses(started)
         return ExitCode.DONE
     print(f"luigid: http://127.0.0.1:{args.port}, until interrupted; log {central.log}")
     sys.stdout.flush()
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _tell(found: Scheduler) -> None:
+def _print_addresses(found: Scheduler) -> None:
     print(f"page {found.url}")
     print(f"log  {found.log}")
     print(f"use  g5 run production --scheduler-url {found.url}")

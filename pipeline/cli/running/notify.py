@@ -42,6 +42,6 @@ def run(args: argparse.Namespace) -> int:
         failed = any(each.problem for each in sent)
         return ExitCode.FINDINGS if failed else ExitCode.DONE
     print(f"channels {', '.join(channels)}")
-    for told in alert_sender.open_alerts(root):
-        print(f"open     {told.text} (since {told.since})")
+    for alert in alert_sender.open_alerts(root):
+        print(f"open     {alert.text} (since {alert.since})")
     return ExitCode.DONE

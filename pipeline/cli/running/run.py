@@ -1,7 +1,7 @@
 """``g5 run``: start a run by one of the profiles.
 
-What it starts is ``luigi --module pipeline ...`` with the settings of the profile, so a run can be
-watched, stopped and taken over like one started by hand.
+It starts ``luigi --module pipeline ...`` with the settings of the profile, so that a run can be
+watched and stopped like one started by hand.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--validate-schema", action="store_true",
         help="afterwards check every chunk on disk, also those the run had nothing to do with",
     )  # fmt: skip
-    parser.add_argument("--pid-file", type=Path, help=argparse.SUPPRESS)  # see tasks.background
+    parser.add_argument("--pid-file", type=Path, help=argparse.SUPPRESS)  # see background_run
     options.add_running(parser)
     options.add_settings(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run, show the plan, or start in the background; returns the exit code of it.
+    """Run, show the plan, or start in the background; returns the exit code.
 
     Raises:
         UsageError: flags, the file or a setting.
-        AlreadyRunning: another run is on its way; only in the background this is known before.
+        AlreadyRunning: another run holds the output root; checked here only for the background.
     """
     if (args.config is not None) != (args.profile == "custom"):
         raise UsageError("--config: goes with custom, and custom with it", "g5 run --help")
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _merge_plan(args, settings) if args.profile == "merge" else _plan(args, settings)
     request = None if args.profile == "merge" else _request(args, settings)
-    account.keep(settings)  # if the request had to find the plan out, the run need not
+    account.keep(settings)  # in case the request had to ask for it
     if args.background:
         return _in_background(args, settings, request)
     return _in_foreground(args, settings, request)
@@ -102,7 +102,7 @@ def _words(args: argparse.Namespace, request: Request | None) -> list[str]:
 
 
 def _request(args: argparse.Namespace, settings: Settings) -> Request:
-    """The request, with its days: of the command line, the files, or by the calendar.
+    """The request with its days, from the command line, the files, or the calendar.
 
     Raises:
         UsageError: there is no first day.
@@ -143,7 +143,7 @@ def _in_foreground(args: argparse.Namespace, settings: Settings, request: Reques
 
 
 def _validate(settings: Settings, *, quiet: bool) -> str | None:
-    """What is wrong with the chunks on disk, in one line; None when nothing is."""
+    """Problems of the chunks on disk in one line; None without any."""
     found = [str(finding) for finding in health_check.schema(health_check.Question(settings))]
     for finding in found:
         sys.stderr.write(f"{finding}\n")
@@ -211,7 +211,7 @@ def _plan(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _merge_plan(args: argparse.Namespace, settings: Settings) -> int:
-    """What a merge would do: it takes the chunks as they are."""
+    """What a merge of the chunks on disk would do."""
     if (args.start is None) != (args.end is None):
         raise UsageError("one of --start and --end is missing", "give both, or neither")
     root = settings.data_output_dir
@@ -229,7 +229,8 @@ def _merge_plan(args: argparse.Namespace, settings: Settings) -> int:
         known = label_staleness.known_ahead(store, settings.origin, calendar)
         labels = label_staleness.labels_due(root, builds, known)
     print("\n".join(_merge_lines(store, chunk_ids)))
-    print(f"gate   {gate or 'stands'}\nmerge  {merge or 'stands'}\nlabels {labels or 'stand'}")
+    for step, due in (("gate", gate), ("merge", merge), ("labels", labels)):
+        print(f"{step:6} {due or 'up to date'}")
     return ExitCode.WORK_TO_DO if gate or merge or labels else ExitCode.DONE
 
 

@@ -22,12 +22,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add ``runs`` to the commands of g5."""
     parser = subparsers.add_parser(
         "runs",
-        help="the runs so far, and what each of them did",
-        description="Every run that took hold of the output root, the newest first; g5 runs show "
-        "ID tells all of one. A killed run is told from what it left.",
+        help="past runs and what each of them did",
+        description="Every run that locked the output root, the newest first; g5 runs show ID "
+        "prints everything about one. A killed run is shown by what it left.",
     )
     parser.add_argument("what", nargs="?", choices=("list", "show"), default="list")
-    parser.add_argument("run_id", nargs="?", metavar="ID", help="with show: its beginning will do")
+    parser.add_argument("run_id", nargs="?", metavar="ID", help="with show: or its beginning")
     parser.add_argument(
         "--last", type=options.whole(1, 500), default=_SHOWN, metavar="N",
         help=f"how many are listed (default {_SHOWN})",
@@ -89,13 +89,14 @@ def lines(records: list[dict[str, Any]], now: dt.datetime) -> Iterator[str]:
 def details(record: Mapping[str, Any]) -> Iterator[str]:
     """A record for people."""
     code = record["exit_code"]
-    told = "" if code is None else f", exit code {code}"
+    ended = "" if code is None else f", exit code {code}"
     yield f"run        {record['run_id']}: {_what(record)}"
-    yield f"outcome    {record['outcome']}{told}"
+    yield f"outcome    {record['outcome']}{ended}"
     if record["error"]:
         yield f"error      {record['error']}"
     yield f"began      {record['started_at']}, took {_took(record)}"
-    yield f"on         {record['host']}, pid {record['pid']}, at most {_memory(record)} of memory"
+    peak = size(record["peak_rss_bytes"])
+    yield f"on         {record['host']}, pid {record['pid']}, at most {peak} of memory"
     yield f"code       {record['code_version']}; origin {record['origin']}"
     for name in ("parameters", "settings"):
         yield f"{name:10} {' '.join(f'{k}={v}' for k, v in record[name].items()) or '-'}"
@@ -135,10 +136,6 @@ def _took(record: Mapping[str, Any]) -> str:
     if record["finished_at"] is None:
         return "-"
     return duration((_moment(record["finished_at"]) - _began(record)).total_seconds())
-
-
-def _memory(record: Mapping[str, Any]) -> str:
-    return size(record["peak_rss_bytes"])
 
 
 def _began(record: Mapping[str, Any]) -> dt.datetime:

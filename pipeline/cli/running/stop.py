@@ -17,13 +17,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "stop",
         help="end a run in the background",
-        description="Asks the run to end, and ends it if it does not. Finished chunks and fetched "
-        "days are kept; the next run goes on from there. Exit code 20: there is no such run.",
+        description="Asks the run to end, and kills it if it does not. Finished chunks and fetched "
+        "days are kept; the next run continues from there. Exit code 20: there is no such run.",
     )
     parser.add_argument("profile", nargs="?", help="as started (default: every one)")
     parser.add_argument(
         "--patience", type=options.number(0, 3600), default=_PATIENCE_S, metavar="SECONDS",
-        help=f"from asking to ending (default {_PATIENCE_S:g})",
+        help=f"between asking and killing (default {_PATIENCE_S:g})",
     )  # fmt: skip
     options.add_settings(parser)
     parser.set_defaults(run=run)
@@ -41,6 +41,6 @@ def run(args: argparse.Namespace) -> int:
         raise MissingData(f"no run in the background of {root}", "g5 status shows what is there")
     for name in names:
         stopped = background_run.stop(root, name, args.patience)
-        how = "killed, it did not end by itself" if stopped.killed else "stopped"
-        print(f"{stopped.name}: {how} (pid {stopped.pid}); the next run goes on from there")
+        how = "killed, it did not end in time" if stopped.killed else "stopped"
+        print(f"{stopped.name}: {how} (pid {stopped.pid}); the next run continues from there")
     return ExitCode.DONE

@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "worker",
         help="help the runs of a central scheduler: build chunks on this host",
         description="Joins luigid and builds chunks of its runs, into the output root that all "
-        "hosts share, until it is told to leave (SIGTERM, Ctrl-C): it finishes what it has; a "
+        "hosts share, until it is asked to leave (SIGTERM, Ctrl-C): it finishes its builds; a "
         "second signal ends it at once. It needs no API key. Exit code 2: this host has other "
         "code, another manifest or another output root than the run.",
     )
@@ -41,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Help until told to leave; returns 0.
+    """Help until asked to leave; returns 0.
 
     Raises:
         UsageError: a setting, or this host may not help.
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     settings = configuration.settings()
     url = args.scheduler_url or configured_scheduler()
     if url is None:
-        raise UsageError("--scheduler-url: which luigid to help?", "see g5 luigid")
+        raise UsageError("--scheduler-url: expected the URL of the luigid to help", "see g5 luigid")
     root = settings.data_output_dir
     run_plan.check_output(root)
     run_plan.check_manifest()
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     scheduler = remote_worker.join(url, host)
     folder = on_host(root) / "logs"
     with os_errors(folder):
-        # A file of its own: what several hosts write into one at a time may be lost.
+        # A file of its own: lines that several hosts write to one file may be lost.
         log_setup.configure(folder / f"worker-{socket.gethostname()}", settings.log_format)
     asked = "as asked; " if args.workers else ""
     log.info("joined %s: %d chunk builds at a time (%s%s)", url, host.builds, asked, fits.why)

@@ -1,4 +1,4 @@
-"""A run on a terminal: facts in, something rich can draw out. Pure, so it is tested without one."""
+"""A run on a terminal: facts in, renderables of rich out. Pure, to be tested without a terminal."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pipeline.cli.terminal.text_tables import count, duration, plural, size
 from pipeline.operations.runs.run_watch import COMPLETE, WAITING, ChunkFact, RunFacts, StepFact
 
 _BAR = 10  # characters
-_FRAME = 9  # lines of the display that are no rows of a table
-_LEAST = 4  # rows of chunks, however low the terminal
+_FRAME = 9  # other lines of the display than table rows
+_LEAST = 4  # rows of chunks on the lowest terminal
 
 _STYLES = {
     "building": "bold cyan",
@@ -38,7 +38,7 @@ def running(facts: RunFacts, height: int) -> RenderableType:
     """The live display.
 
     Args:
-        height: of the terminal, in lines; what does not fit is summed up.
+        height: of the terminal, in lines; chunks that do not fit are summed up.
     """
     parts: list[RenderableType] = list(_heading(facts))
     current = [step for step in facts.steps if step.running]
@@ -47,13 +47,13 @@ def running(facts: RunFacts, height: int) -> RenderableType:
         parts += [Text(), _chunk_table(_in_few_rows(facts.chunks, room))]
     if current:
         parts += [Text(), _current(current)]
-    if facts.said:
-        parts += [Text(), Text(facts.said, style="dim", no_wrap=True, overflow="ellipsis")]
+    if facts.last_line:
+        parts += [Text(), Text(facts.last_line, style="dim", no_wrap=True, overflow="ellipsis")]
     return Group(*parts)
 
 
 def chunks_of(record: Mapping[str, Any]) -> RenderableType | None:
-    """The chunks that a run built, as a table; None when it built none."""
+    """The chunks that a run built, as a table; None without any."""
     facts = [
         ChunkFact(c["chunk_id"], c["state"], c["rows"], c["seconds"], c["bytes"])
         for c in record["chunks"]
@@ -62,7 +62,7 @@ def chunks_of(record: Mapping[str, Any]) -> RenderableType | None:
 
 
 def steps_of(record: Mapping[str, Any]) -> RenderableType | None:
-    """The other steps with their durations, sources summed up; None when there were none."""
+    """The other steps with their durations, sources summed up; None without any."""
     table = _table("STEP", "TOOK", "")
     table.columns[1].justify = "right"
     named = [step for step in record["steps"] if step["name"].partition(" ")[0] != "BuildAll"]
@@ -83,7 +83,7 @@ def steps_of(record: Mapping[str, Any]) -> RenderableType | None:
 
 
 def step_name(name: str) -> str:
-    """A task as people call it: ``fetch index option`` for ``FetchSource index_option``."""
+    """A task in words: ``fetch index option`` for ``FetchSource index_option``."""
     family, _, which = name.partition(" ")
     if family == "FetchSource":
         return f"fetch {which.replace('_', ' ')}"
@@ -98,27 +98,27 @@ def _heading(facts: RunFacts) -> Iterator[Text]:
     first = Text(f"g5 {facts.title}", style="bold", no_wrap=True, overflow="ellipsis")
     first.append(f"{run} · {duration(facts.seconds)}{left}", style="not bold")
     yield first
-    told = [f"memory {size(facts.memory)}"] if facts.memory is not None else []
+    notes = [f"memory {size(facts.memory)}"] if facts.memory is not None else []
     if facts.run_id is None:
-        told.append("starting")
+        notes.append("starting")
     if facts.warnings:
-        told.append(plural(len(facts.warnings), "warning"))
+        notes.append(plural(len(facts.warnings), "warning"))
     if facts.waiting is not None:
-        told.append(f"{plural(facts.waiting, 'task')} waiting")
+        notes.append(f"{plural(facts.waiting, 'task')} waiting")
     over = [step for step in facts.steps if not step.running]
     fetched = [step for step in over if step.name.startswith("FetchSource ") and not step.error]
     if fetched:
-        told.append(f"{plural(len(fetched), 'source')} fetched")
-    told += [
+        notes.append(f"{plural(len(fetched), 'source')} fetched")
+    notes += [
         f"{step_name(s.name)} {'failed' if s.error else 'done'}" for s in over if s not in fetched
     ]
-    yield Text(" · ".join(told), style="dim", no_wrap=True, overflow="ellipsis")
+    yield Text(" · ".join(notes), style="dim", no_wrap=True, overflow="ellipsis")
     if facts.page:
         yield Text(f"page {facts.page}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _in_few_rows(chunks: Sequence[ChunkFact], room: int) -> list[tuple[str, ChunkFact]]:
-    """Rows with their labels: each chunk, or runs of quiet ones as one row where room is short."""
+    """Labelled rows: each chunk, or neighbours without activity as one row if room is short."""
     if len(chunks) <= room:
         return [(chunk.chunk_id, chunk) for chunk in chunks]
     groups: list[list[ChunkFact]] = []

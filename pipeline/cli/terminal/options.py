@@ -23,9 +23,9 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         "--chunk-months", type=whole(1, 120), default=3, help="length of a chunk (default 3)"
     )
     for name, default, what in (
-        ("--resume", True, "false: every chunk of the range anew"),
+        ("--resume", True, "false: rebuild every chunk of the range"),
         ("--force", False, "the same as --resume false"),
-        ("--latest-only", False, "the newest chunk only, the others as they are"),
+        ("--latest-only", False, "the newest chunk only, the others unchanged"),
         ("--refresh-listed", False, "ask again for the stock lists of the open month"),
     ):
         parser.add_argument(
@@ -69,7 +69,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, str]:
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
-    """How runs are started."""
+    """The flags of starting a run."""
     parser.add_argument("--workers", type=whole(1, 64), help="task processes at a time (default 1)")
     parser.add_argument(
         "--scheduler-url", metavar="URL", help="of luigid (default: as configured, or without one)"
@@ -80,17 +80,17 @@ def add_running(parser: argparse.ArgumentParser) -> None:
 
 
 def runner_of(args: argparse.Namespace, watch: Watch) -> Runner:
-    """What starts the runs of this command, and what shows them."""
+    """What starts the runs of this command; ``watch`` shows them."""
     profile = getattr(args, "profile", args.command)
     return Runner(args.workers, args.scheduler_url, flags_of(args), profile, watch)
 
 
 @contextmanager
 def checking() -> Iterator[None]:
-    """Of a command that checks: whatever keeps it from checking ends with exit code 2.
+    """For a command that checks: any error that keeps it from checking ends with exit code 2.
 
     Raises:
-        UsageError: in place of any error of ours.
+        UsageError: in place of any of our errors.
     """
     try:
         yield

@@ -1,8 +1,8 @@
-"""Showing runs: a live display on a terminal, plain lines anywhere else, one document for programs.
+"""Shows runs: a live display on a terminal, plain lines elsewhere, one JSON document for programs.
 
-The process a person started draws, and only it. On a terminal it takes what the run says on its
-own: warnings and errors are shown above the display, the rest is in the log. Elsewhere what the run
-says goes where this process's own words go, untouched, and a closing line follows.
+Only the process a person started draws. On a terminal it shows warnings and errors of the run above
+the display; the rest is in the log. Elsewhere it copies the output of the run unchanged to its own
+standard error and adds a closing line.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from pipeline.run_state import output_lock
 from pipeline.run_state.history import RunHistory
 
 _EVERY_S = 1.0
-_CLOSE_S = 2.0  # from the end of a run to that of its last line
+_CLOSE_S = 2.0  # for the last lines of a run that has ended
 _EVENT = re.compile(r"\d\d:\d\d:\d\d ")
 _GRAVE = re.compile(r"\d\d:\d\d:\d\d (warning|error|critical): ")
 
@@ -52,10 +52,10 @@ def wanted(stream: IO[str]) -> bool:
 
 
 def show_status(settings: Settings, lines: Callable[[], Iterable[str]], every_s: float) -> None:
-    """What stands, and the run that goes on, again and again until interrupted.
+    """Show the state of the output root and the running run until interrupted.
 
     Args:
-        lines: what stands, for people.
+        lines: the state, for people.
     """
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False, redirect_stderr=False) as live:
@@ -73,11 +73,7 @@ def show_status(settings: Settings, lines: Callable[[], Iterable[str]], every_s:
 def screen_of(
     args: argparse.Namespace, settings: Settings, title: str, request: Request | None = None
 ) -> Screen:
-    """What shows the runs of a command.
-
-    Args:
-        request: what the runs are asked for, if it is known beforehand.
-    """
+    """The screen of a command."""
     return Screen(
         settings=settings,
         title=title,
@@ -95,7 +91,7 @@ class Screen:
     Args:
         title: such as ``run production``.
         as_json: one document at the end, and nothing else, on standard output.
-        request: what the runs are asked for, if it is known beforehand.
+        request: of the runs, if known.
     """
 
     settings: Settings
@@ -106,7 +102,7 @@ class Screen:
     scheduler_url: str | None = None
     began: float = field(default_factory=time.time)
     warnings: list[str] = field(default_factory=list)
-    said: str = ""
+    last_line: str = ""
 
     @cached_property
     def live(self) -> bool:
@@ -131,12 +127,12 @@ class Screen:
         self._pass_on(lines)
 
     def close(self, code: int, problem: str | None = None, *, line: bool = True) -> None:
-        """Say what came of it.
+        """Show the result.
 
         Args:
             code: exit code of the command.
             problem: in one line, if the command found one after its runs.
-            line: also where there is no terminal; False for a command with a line of its own.
+            line: print it also without a terminal; False for a command with its own line.
         """
         record = self._record()
         if self.as_json:
@@ -149,7 +145,7 @@ class Screen:
     def to_json(
         self, record: Mapping[str, Any] | None, code: int, problem: str | None = None
     ) -> dict[str, Any]:
-        """All facts for programs: the record of the run, its warnings, and where things are."""
+        """All facts for programs: the record of the run, its warnings, and paths."""
         return {
             "title": self.title,
             "exit_code": code,
@@ -191,7 +187,7 @@ class Screen:
                     facts = replace(
                         watcher.look(child.pid, time.time()),
                         warnings=tuple(self.warnings),
-                        said=self.said,
+                        last_line=self.last_line,
                     )
                     live.update(display.running(facts, console.height), refresh=True)
                 self._pass_on(lines, _EVERY_S, live.console)
@@ -199,7 +195,7 @@ class Screen:
     def _pass_on(
         self, lines: queue.SimpleQueue[str], wait_s: float = 0.0, console: Console | None = None
     ) -> None:
-        """Give out what the run has said by now; wait for it if need be."""
+        """Show the output of the run for this long."""
         until = time.monotonic() + wait_s
         while True:
             left = until - time.monotonic()
@@ -207,15 +203,15 @@ class Screen:
                 line = lines.get(timeout=left) if left > 0 else lines.get_nowait()
             except queue.Empty:
                 return
-            self._give_out(line, console)
+            self._show_line(line, console)
 
-    def _give_out(self, line: str, console: Console | None) -> None:
+    def _show_line(self, line: str, console: Console | None) -> None:
         grave = _GRAVE.match(line)
-        self.said = line
+        self.last_line = line
         if grave and grave[1] == "warning":  # the record has the error
             self.warnings.append(_EVENT.sub("", line, count=1))
         if not self.live or not sys.stderr.isatty():
-            with suppress(OSError):  # nobody reads it any more; the run goes on
+            with suppress(OSError):  # nobody reads it any more
                 sys.stderr.write(f"{line}\n")
                 sys.stderr.flush()
         elif grave or not _EVENT.match(line):
@@ -235,22 +231,22 @@ class Screen:
             console.print(Text(line, style="yellow"), soft_wrap=True)
         if record["error"]:
             console.print(Text(f"error     {record['error']}", style="red"), soft_wrap=True)
-        for name, what in self.places_told():
+        for name, what in self.place_lines():
             console.print(Text(f"{name:9} {what}"), soft_wrap=True)
 
-    def places_told(self) -> list[tuple[str, str]]:
-        """Where things are and how to go on, for people."""
+    def place_lines(self) -> list[tuple[str, str]]:
+        """Paths of the outputs and how to read them, for people."""
         places = self._places()
-        told = []
+        lines = []
         dataset = places["dataset"]
         if dataset is not None:
             held = f"{count(dataset['rows'])} rows, {size(dataset['bytes'])}"
             days = f"{dataset['first']} to {dataset['last']}"
-            told.append(("dataset", f"{dataset['path']}, {held}, {days}"))
-        told += [(name, places[name]) for name in ("labels", "report", "log") if places[name]]
+            lines.append(("dataset", f"{dataset['path']}, {held}, {days}"))
+        lines += [(name, places[name]) for name in ("labels", "report", "log") if places[name]]
         if dataset is not None:
-            told.append(("read it", f"pandas.read_parquet({dataset['path']!r}, columns=[...])"))
-        return told
+            lines.append(("read it", f"pandas.read_parquet({dataset['path']!r}, columns=[...])"))
+        return lines
 
     def _places(self) -> dict[str, Any]:
         root = self.settings.data_output_dir
@@ -271,7 +267,7 @@ class Screen:
 
 
 def _current_run(settings: Settings) -> tuple[Watcher, int] | None:
-    """The run that goes on, and its main process; None when none does."""
+    """The running run and its main process; None without one."""
     root = settings.data_output_dir
     pid = output_lock.holder(root)
     if pid is None:
@@ -303,6 +299,6 @@ def _dataset(root: Path) -> dict[str, Any] | None:
 
 
 def _read(stream: IO[str], lines: queue.SimpleQueue[str]) -> None:
-    with suppress(ValueError):  # closed under our hands at the end
+    with suppress(ValueError):  # closed at the end
         for line in stream:
             lines.put(line.rstrip("\n"))

@@ -1,9 +1,8 @@
-"""Alerts by email and webhook: what is due goes to every channel that is configured.
+"""Sends alerts by email and webhook, to every channel that is configured.
 
-Email goes by Luigi's own settings, ``[email]`` and ``[smtp]``; the webhook by the environment
-variable G5_WEBHOOK_URL, which is a secret. What may be told, and what was, is decided in
-``report.alerts``; here it is only sent. A message that reaches no channel counts as not told. No
-failure of a channel has a part in the exit code of a run: it is a warning.
+Luigi sends the email, by its settings ``[email]`` and ``[smtp]``; the webhook is the environment
+variable G5_WEBHOOK_URL, a secret. ``report.alert_rules`` decides which alert is due. A message that
+reaches no channel counts as not sent. A failing channel is a warning and no failure.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ from pipeline.run_state.history import RunHistory
 
 log = logging.getLogger(__name__)
 
-#: Of these checks each finding is a cause of its own; whatever the others find is one cause.
+#: Each finding of these checks is a cause of its own; all findings of another check are one.
 _BY_SUBJECT = ("schema", "runs")
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of a message on one channel.
+    """The result of sending a message by one channel.
 
     Attributes:
         channel: ``email`` or ``webhook``.
@@ -53,27 +52,24 @@ class Sent:
     problem: str | None
 
     def __str__(self) -> str:
-        told = f"not sent: {self.problem}" if self.problem else f"sent {self.to}"
-        return f"{self.channel:8} {told}"
+        result = f"not sent: {self.problem}" if self.problem else f"sent {self.to}"
+        return f"{self.channel:8} {result}"
 
 
 def channels() -> list[str]:
-    """Those that are configured."""
+    """The names of the configured channels."""
     mail = notifications.email()
-    named = {
-        "email": bool(mail.receiver) and mail.format != "none",
-        "webhook": bool(os.environ.get(WEBHOOK)),
-    }
-    return [name for name, there in named.items() if there]
+    by_mail = ["email"] if mail.receiver and mail.format != "none" else []
+    return by_mail + (["webhook"] if os.environ.get(WEBHOOK) else [])
 
 
 def send(message: Message) -> list[Sent]:
-    """Send to every channel that is configured; never raises."""
-    ways = {"email": _email, "webhook": _webhook}
+    """Send to every configured channel; never raises."""
+    senders = {"email": _email, "webhook": _webhook}
     sent = []
     for name in channels():
         try:
-            sent.append(Sent(name, ways[name](message), None))
+            sent.append(Sent(name, senders[name](message), None))
         except PipelineError as error:
             sent.append(Sent(name, "", error.message.removeprefix(f"{name}: ")))
         except Exception as error:  # noqa: BLE001  (a mailer raises what it likes)
@@ -82,39 +78,38 @@ def send(message: Message) -> list[Sent]:
     return sent
 
 
-def tell(root: Path, look: Look) -> None:
-    """Tell what is due, if a channel is configured; a failure is a warning."""
+def notify(root: Path, look: Look) -> None:
+    """Send what is due, if a channel is configured; a failure is a warning."""
     try:
         if channels():
-            _tell(root, look)
+            _send_due(root, look)
     except Exception as error:  # noqa: BLE001  (a malformed setting of Luigi's is a ValueError)
         log.warning("alerts: %s", log_setup.without_secret(" ".join(str(error).split())))
 
 
 def health_checked(root: Path, findings: Iterable[Finding]) -> None:
-    """Tell what the health check found, and what it no longer finds."""
-    tell(root, Look("health", tuple(causes_of(findings)), config.stamp()))
+    """Report what the health check found, and what it no longer finds."""
+    notify(root, Look("health", tuple(causes_of(findings)), config.stamp()))
 
 
 def run_ended(root: Path, what: str, code: int, problem: str | None = None) -> None:
-    """Tell that a run failed, or that it succeeds again.
+    """Report that a run failed, or that it succeeds again.
 
-    A run that was stopped, or that found another one writing, is neither.
+    A run that was stopped, or refused because another one is writing, is neither.
 
     Args:
-        what: was run, such as ``run production`` or ``daily``.
-        code: its exit code.
-        problem: in one line; None: as its record has it.
+        what: such as ``run production`` or ``daily``.
+        problem: in one line; None: as in its record.
     """
     if code == ExitCode.ALREADY_RUNNING or is_signal(code):
         return
     if not code:
-        tell(root, Look(what, (), config.stamp()))
+        notify(root, Look(what, (), config.stamp()))
         return
-    told = problem or _recorded(root) or f"see {on_host(root) / 'logs'}"
-    key = told.partition(":")[0][:80]  # the step, or the setting
-    text = f"{what} failed with exit code {code}: {told}"
-    tell(root, Look(what, (Cause(key, text),), config.stamp(), whole=False))
+    reason = problem or _recorded(root) or f"see {on_host(root) / 'logs'}"
+    key = reason.partition(":")[0][:80]  # the step, or the setting
+    text = f"{what} failed with exit code {code}: {reason}"
+    notify(root, Look(what, (Cause(key, text),), config.stamp(), whole=False))
 
 
 def causes_of(findings: Iterable[Finding]) -> Iterator[Cause]:
@@ -129,17 +124,17 @@ def causes_of(findings: Iterable[Finding]) -> Iterator[Cause]:
 
 
 def open_alerts(root: Path) -> list[Told]:
-    """What people were told and still holds."""
-    return [told for told in _known(AlertBook(root)) if told.state == "open"]
+    """Alerts that were sent and are not resolved."""
+    return [alert for alert in _known(AlertBook(root)) if alert.state == "open"]
 
 
-def _tell(root: Path, look: Look) -> None:
+def _send_due(root: Path, look: Look) -> None:
     book = AlertBook(root)
-    with book.alone():
+    with book.locked():
         known = _known(book)
         message, after = due(look, known, f"{socket.gethostname()}: {root}")
         if after != known:
-            _note(book, after)  # first: what cannot be noted would be told again every time
+            _note(book, after)  # first: otherwise a failure would repeat the alert for ever
         if message is None:
             return
         sent = send(message)
@@ -150,8 +145,8 @@ def _tell(root: Path, look: Look) -> None:
             _note(book, known)
 
 
-def _note(book: AlertBook, told: Iterable[Told]) -> None:
-    book.write([asdict(one) for one in told])
+def _note(book: AlertBook, alerts: Iterable[Told]) -> None:
+    book.write([asdict(alert) for alert in alerts])
 
 
 def _known(book: AlertBook) -> list[Told]:
@@ -159,7 +154,7 @@ def _known(book: AlertBook) -> list[Told]:
 
 
 def _recorded(root: Path) -> str | None:
-    """The error of this run, as its record has it."""
+    """The error in the record of this run."""
     try:
         record = RunHistory(root).so_far(log_setup.run_id())
     except PipelineError:
@@ -172,7 +167,7 @@ def _webhook(message: Message) -> str:
 
 
 def _email(message: Message) -> str:
-    """Luigi tells only its log when a server does not answer or refuses."""
+    """Luigi only logs when a server does not answer or refuses."""
     get_config().set("email", "force_send", "true")  # also from a terminal
     mail = notifications.email()
     with _errors_of("luigi-interface") as errors, warnings.catch_warnings():
@@ -185,7 +180,7 @@ def _email(message: Message) -> str:
 
 @contextmanager
 def _errors_of(name: str) -> Iterator[list[str]]:
-    """What a logger says meanwhile goes no further; the errors are collected."""
+    """Silence a logger and collect its errors."""
     errors: list[str] = []
 
     def keep(record: logging.LogRecord) -> bool:

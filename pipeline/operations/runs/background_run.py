@@ -1,8 +1,8 @@
-"""Runs in the background: started in a session of their own, found again by a pid file, stopped.
+"""Runs in the background: started in their own session, found by a pid file, stopped.
 
-The process in the background is the same command in the foreground, with the path of its pid file
-as an argument. It writes the file once all its checks are passed, so whoever starts it learns of a
-refusal at once, and removes it when it ends.
+The background process is the same command in the foreground with the path of its pid file as an
+argument. It writes the file once its checks have passed, so that its starter sees a refusal at
+once, and removes it when it ends.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Started:
     """A run in the background.
 
     Attributes:
-        code: exit code, when it ended before it was under way; else None.
-        log: everything it says.
+        code: exit code if it ended before it was under way; else None.
+        log: its output.
     """
 
     pid: int
@@ -50,7 +50,7 @@ class Stopped:
     """A run that was stopped.
 
     Attributes:
-        killed: it did not end by itself in time.
+        killed: it did not end in time and was killed.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Stopped:
 
 
 def pid_file(root: Path, name: str) -> PidFile:
-    """Of a run of this name on an output root."""
+    """The pid file of a run of this name."""
     return PidFile(on_host(root) / "run" / f"{name}.pid")
 
 
@@ -71,8 +71,8 @@ def start(root: Path, name: str, words: Sequence[str]) -> Started:
 
     Raises:
         StorageError: the log cannot be written.
-        PipelineError: it neither began nor ended in time, and was stopped; or it ended without
-            a word.
+        PipelineError: it neither began nor ended in time, and was stopped; or it exited without
+            reporting.
     """
     file = pid_file(root, name)
     moment = dt.datetime.now(configuration.JST)
@@ -94,7 +94,7 @@ def start(root: Path, name: str, words: Sequence[str]) -> Started:
         if code and not log.stat().st_size:
             raise PipelineError(
                 f"{name}: ended with exit code {code}, and its log {log} is empty",
-                "free some disk space if the disk is full; without --background it says more",
+                "free some disk space if the disk is full; without --background it shows more",
             )
         if code is not None or file.number() == process.pid:
             return Started(process.pid, code, log)
@@ -104,13 +104,13 @@ def start(root: Path, name: str, words: Sequence[str]) -> Started:
 
 
 def stop(root: Path, name: str, patience_s: float) -> Stopped:
-    """Ask a run in the background to end, and end it if it does not.
+    """Ask a run in the background to end, and kill it if it does not.
 
     Args:
         patience_s: from asking (SIGTERM) to ending (SIGKILL).
 
     Raises:
-        MissingData: no such run; nothing was stopped, and a pid file without its process is gone.
+        MissingData: no such run; a pid file without its process was removed.
         StorageError: the pid file cannot be read or removed.
     """
     file = pid_file(root, name)
@@ -118,7 +118,7 @@ def stop(root: Path, name: str, patience_s: float) -> Stopped:
     if process is None:
         raise _not_running(root, file)
     members = _signal(process.pid, signal.SIGTERM)
-    _signal(process.pid, signal.SIGCONT)  # a run that was suspended hears it only now
+    _signal(process.pid, signal.SIGCONT)  # for a suspended run
     killed = not gone(members, patience_s)
     if killed:
         gone(_signal(process.pid, signal.SIGKILL), patience_s)
@@ -127,17 +127,20 @@ def stop(root: Path, name: str, patience_s: float) -> Stopped:
 
 
 def names(root: Path) -> list[str]:
-    """Of the pid files of a root, whatever they are worth."""
+    """Names of the pid files of a root, stale ones included."""
     return [file.name for file in pid_files(on_host(root) / "run")]
 
 
 def _not_running(root: Path, file: PidFile) -> MissingData:
-    """Says what is there instead, and clears a file that means nobody."""
+    """What is there instead; removes a pid file without its process."""
     holder = output_lock.holder(root)
-    other = f"; pid {holder} runs in the foreground and is ended with Ctrl-C or kill {holder}"
-    told = other if holder else ""
+    other = (
+        f"; pid {holder} runs in the foreground and is ended with Ctrl-C or kill {holder}"
+        if holder
+        else ""
+    )
     if not file.exists():
-        return MissingData(f"{file.name}: not running in the background{told}")
+        return MissingData(f"{file.name}: not running in the background{other}")
     number = file.number()
     if number is None:
         what = "holds no process id"
@@ -147,15 +150,15 @@ def _not_running(root: Path, file: PidFile) -> MissingData:
         what = f"names process {number}, which is gone"
     file.release(number or 0)
     return MissingData(
-        f"{file.name}: not running; {file.path} {what}; the file is removed{told}",
-        "the next run goes on where that one ended",
+        f"{file.name}: not running; {file.path} {what}; the file is removed{other}",
+        "the next run continues where that one ended",
     )
 
 
 def _signal(group: int, number: signal.Signals) -> list[psutil.Process]:
-    """Send a signal to a process group, the one its leader began with; its members before that."""
+    """Send a signal to a process group; returns its members before that."""
     members = _members(group)
-    with suppress(ProcessLookupError):  # it has just ended by itself
+    with suppress(ProcessLookupError):  # it has just ended
         os.killpg(group, number)
     return members
 
@@ -173,10 +176,7 @@ def _members(group: int) -> list[psutil.Process]:
 
 
 def gone(processes: Sequence[psutil.Process], within_s: float) -> bool:
-    """Wait for their end; True when all have ended.
-
-    One that is dead but not yet collected counts as gone.
-    """
+    """Wait for their end; True when all have ended. Zombies count as ended."""
     deadline = time.monotonic() + within_s
     while any(_alive(process) for process in processes):
         if time.monotonic() > deadline:

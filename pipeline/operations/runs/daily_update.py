@@ -1,11 +1,10 @@
-"""The daily update: what is due, and the steps that bring it about.
+"""The daily update: the chunks that are due, and the steps to build and publish them.
 
-1. The last session whose data are published, by the trading calendar.
-2. From it and the newest chunk there is: the chunks that are due. One, as a rule; more when days
-   were missed over the end of a chunk, which would otherwise stay short for ever.
-3. The steps, each a run of its own. The first that fails ends the update; the next one goes on.
-
-When nothing is due each step finds that out by itself, in a few seconds.
+1. Find the last session whose data are published, by the trading calendar.
+2. From it and the newest chunk on disk: the chunks that are due. Usually one; more when days were
+   missed over the end of a chunk, which would otherwise stay short.
+3. Run the steps, each a run of its own. The first that fails ends the update; the next update
+   continues there. When nothing is due, each step finds that out within seconds.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a daily update came to.
+    """The result of a daily update.
 
     Attributes:
         code: exit code of the step that failed; 0 when none did.
@@ -92,24 +91,22 @@ def run(settings: Settings, runner: Runner, months: int, wait_s: float) -> Outco
     """Run the steps.
 
     Args:
-        months: length of the first chunk, where there is none yet.
-        wait_s: how long to wait for another run to end before the step counts as failed.
+        months: length of the first chunk, if there is none yet.
+        wait_s: how long a step waits for another run to end before it counts as failed.
 
     Raises:
-        ApiError, SnapshotError, MissingData: there is no trading calendar to be had, or the key is
+        ApiError, SnapshotError, MissingData: no trading calendar is available, or the key is
             refused.
-        UsageError: nothing is published yet, or the settings do not do.
+        UsageError: nothing is published yet, or a setting is wrong.
         StorageError: the output root cannot be read.
     """
     run_plan.check_output(settings.data_output_dir)
     settings = account.settled(settings)
     calendar = calendar_of_today(settings)
     published = run_plan.last_published(settings, calendar)
-    account.keep(settings)  # the steps need not find it out again
-    store, datasets = (
-        ChunkStore(settings.data_output_dir),
-        DatasetStore(settings.data_output_dir),
-    )
+    account.keep(settings)  # for the steps
+    store = ChunkStore(settings.data_output_dir)
+    datasets = DatasetStore(settings.data_output_dir)
     ids = store.ids()
     newest = Period.parse(ids[-1]) if ids else None
     status = store.status(ids[-1]) if ids else None
@@ -125,8 +122,8 @@ def steps(chunks: Iterable[Due], corrected: Iterable[Due] = ()) -> Iterator[Step
     """The steps of a daily update, in order.
 
     Args:
-        corrected: chunks to be built anew for what was corrected; not looked at before the steps
-            in front of them have ended.
+        corrected: chunks to be rebuilt for corrections; read only after the steps before them
+            have ended.
     """
     for chunk in chunks:
         yield Step(f"incremental run to {chunk.end}", _run_of(chunk))
@@ -141,7 +138,7 @@ def _run_of(chunk: Due) -> tuple[str, ...]:
 
 
 def _corrected(settings: Settings) -> Iterator[Due]:
-    """The chunks whose rows lack a correction, where these are to be built anew."""
+    """The chunks whose rows lack a correction, if these are to be rebuilt."""
     if settings.corrections != "rebuild":
         return
     store = ChunkStore(settings.data_output_dir)
@@ -165,7 +162,7 @@ def due(
         published: the last session whose data are published.
         newest: the newest chunk on disk; None without any.
         status: its status; None without a usable one.
-        months: length of the first chunk, where there is none yet.
+        months: length of the first chunk, if there is none yet.
     """
     if newest is None or newest.first_day > published:
         return [newest_chunk(published, months)]
@@ -193,7 +190,7 @@ def newest_chunk(published: dt.date, months: int) -> Due:
 
 
 def calendar_of_today(settings: Settings) -> TradingCalendar:
-    """The trading calendar, from the cache or asked for and not kept: a run keeps its own.
+    """The trading calendar, from the cache, or fetched and not kept: a run keeps its own.
 
     Raises:
         MissingData: the cache has none that reaches far enough, and is read-only.

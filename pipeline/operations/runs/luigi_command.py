@@ -1,7 +1,7 @@
-"""Running the ``luigi`` command as a child: what ``g5 run`` and ``g5 daily`` start.
+"""Runs the ``luigi`` command as a child process, for ``g5 run`` and ``g5 daily``.
 
-The child has the settings of this process: the profile and the environment are handed down, the
-flags are repeated. It never outlives this process, and a signal to either ends both.
+The child has the settings of this process: it inherits profile and environment, and the flags are
+repeated. It never outlives this process, and a signal to either ends both.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pipeline.operations.runs import run_recorder
 from pipeline.process import log_setup, task_process
 
 _SCHEDULER = ("scheduler_url", "default_scheduler_url", "default_scheduler_host")
-_BY_ITSELF_S = 1.0  # a signal to the group, or from the terminal, needs no other
+_BY_ITSELF_S = 1.0  # after a signal to the group or from the terminal
 _GRACE_S = 20.0  # a run ends its task processes and itself well within it
 
 
-#: Is given a run while it goes on, with all it says as one pipe, and returns when it has ended.
+#: Shows a run, whose output is one pipe, until it has ended.
 Watch = Callable[[subprocess.Popen[str]], None]
 
 
@@ -37,7 +37,7 @@ class Runner:
         scheduler_url: of luigid; None: the one the configuration names, or none at all.
         flags: settings given on the command line.
         profile: name for the run history.
-        watch: shows each run; None: it says what it has to say where this process would.
+        watch: shows each run; None: its output is that of this process.
     """
 
     workers: int | None = None
@@ -60,12 +60,11 @@ class Runner:
     def run(self, words: Sequence[str]) -> int:
         """Run a task to its end; its exit code.
 
-        All runs of a runner have one run id. A signal to this process is handed on, and the child
-        is waited for.
+        All runs of a runner have one run id. A signal to this process also ends the child.
         """
         log_setup.run_id()
         environment = os.environ | {task_process.RUNNER: str(os.getpid())}
-        environment.pop(log_setup.WEBHOOK, None)  # this process tells what came of it
+        environment.pop(log_setup.WEBHOOK, None)  # this process sends the alerts
         if self.profile is not None:
             environment[run_recorder.PROFILE] = self.profile
         watched = self.watch is not None
@@ -103,7 +102,7 @@ def configured_scheduler() -> str | None:
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """See that a child ends: by the signal that reached it too, if asked, if it must be."""
+    """End a child: wait for the signal that reached it too, then SIGTERM, then SIGKILL."""
     for ask, patience_s in ((None, _BY_ITSELF_S), (child.terminate, _GRACE_S), (child.kill, None)):
         if ask is not None:
             ask()

@@ -1,10 +1,10 @@
 """The central scheduler of an output root: luigid, with its page to watch runs on.
 
-Everything of it lies in ``run/luigid/``, which is open to this user alone: luigid has no login, and
-its state is a pickle, which runs code when it is loaded. It listens on the loopback address only.
+Its files are in ``run/luigid/``, which only this user can open: luigid has no login, and its state
+is a pickle, which runs code when it is loaded. It listens on the loopback address only.
 
-The process is luigid itself. It carries the path of the pid file as an argument, so a pid file
-left by one that was killed is never taken for another program.
+The process is luigid itself. The path of the pid file is one of its arguments, so that a stale pid
+file never means another program.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import psutil
 
@@ -39,18 +38,18 @@ _ANSWER_S = 3.0
 _OURS_ALONE = 0o077  # umask
 
 _CONFIG = """\
-# Written anew at every start of g5 luigid.
+# Written at every start of g5 luigid.
 [core]
 logging_conf_file = {folder}/logging.cfg
 [scheduler]
 state_path = {folder}/state.pickle
 # A task may run again as soon as it is due again.
 stable_done_cooldown_secs = 0
-# A worker not heard of for so long is gone, and its tasks have failed.
+# A worker silent for so long is gone, and its tasks have failed.
 worker_disconnect_delay = 20
 prune_on_get_work = true
-# What failed stays so for the rest of its run; the next run tries it again at once. (A retry_count
-# would bar it for a day.) What was lost with its worker the run hands on:
+# A failed task stays failed for the rest of its run; the next run tries it again at once. (A
+# retry_count would disable it for a day.) The run releases tasks lost with their worker:
 # pipeline/tasks/worker/leader.py
 retry_delay = 86400
 send_messages = true
@@ -60,7 +59,7 @@ metrics_collector = prometheus
 jquants_api = 1
 """
 _LOGGING = """\
-# Written anew at every start of g5 luigid. Each request would be a line: warnings only.
+# Written at every start of g5 luigid. Each request would be a line: warnings only.
 [loggers]
 keys = root, luigi, access
 [handlers]
@@ -89,7 +88,7 @@ format = %(asctime)s %(levelname)s %(name)s: %(message)s
 
 @dataclass(frozen=True)
 class Scheduler:
-    """A luigid that runs.
+    """A running luigid.
 
     Attributes:
         url: of its page, and for ``--scheduler-url``.
@@ -100,20 +99,11 @@ class Scheduler:
     log: Path
 
 
-class _Surroundings(TypedDict):
-    """What luigid is started in."""
-
-    umask: int
-    cwd: Path
-    env: dict[str, str]
-
-
 class Central:
     """The luigid of an output root.
 
     Attributes:
-        folder: everything of it.
-        log: what it says.
+        folder: its files.
     """
 
     def __init__(self, root: Path) -> None:
@@ -125,7 +115,7 @@ class Central:
         self._pid = PidFile(self.folder / "luigid.pid")
 
     def running(self) -> Scheduler | None:
-        """The one that runs; None when none does."""
+        """The running luigid; None without one."""
         process = self._pid.process()
         if process is None:
             return None
@@ -137,14 +127,16 @@ class Central:
 
         Raises:
             UsageError: the port is taken.
-            StorageError: its folder cannot be written, or its state is not ours alone.
+            StorageError: its folder cannot be written, or others can write its state.
             PipelineError: it ended, or did not answer in time and was stopped.
         """
         self._prepare(port)
         with os_errors(self.log), self.log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603  (our own command)
                 self._command(port),
-                **self._surroundings(),
+                umask=_OURS_ALONE,
+                cwd=self.folder,
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -169,13 +161,13 @@ class Central:
         """
         self._prepare(port)
         self._pid.claim()
-        given, command = self._surroundings(), self._command(port)
-        os.umask(given["umask"])
-        os.chdir(given["cwd"])
-        os.execve(command[0], command, given["env"])  # noqa: S606  (our own command)
+        command = self._command(port)
+        os.umask(_OURS_ALONE)
+        os.chdir(self.folder)
+        os.execve(command[0], command, self._environment())  # noqa: S606  (our own command)
 
     def stop(self, patience_s: float) -> tuple[int, bool]:
-        """Ask it to end, which saves its state, and end it if it does not.
+        """Ask it to end, which saves its state, and kill it if it does not.
 
         Returns:
             Its process id, and whether it had to be killed.
@@ -209,7 +201,7 @@ class Central:
         write_bytes(self._url, f"{_url(port)}\n".encode())
 
     def _refuse_foreign_state(self) -> None:
-        """Loading the state runs what it says."""
+        """Loading the state runs code from it."""
         try:
             found = self._state.lstat()
         except FileNotFoundError:
@@ -226,16 +218,14 @@ class Central:
             *("--address", ADDRESS, "--port", str(port), "--pidfile", str(self._pid.path)),
         ]
 
-    def _surroundings(self) -> _Surroundings:
-        """Its own configuration and no other: a ``luigi.cfg`` of the working directory would count
-        too. It has no use for the key."""
+    def _environment(self) -> dict[str, str]:
+        """Names its own configuration; without the API key, for which it has no use."""
         inherited = {k: v for k, v in os.environ.items() if k != "JQUANTS_API_KEY"}
-        env = inherited | {"LUIGI_CONFIG_PATH": str(self._config)}
-        return {"umask": _OURS_ALONE, "cwd": self.folder, "env": env}
+        return inherited | {"LUIGI_CONFIG_PATH": str(self._config)}
 
 
 def answers(url: str) -> bool:
-    """Whether somebody answers there."""
+    """Whether a server answers there."""
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310  (http, as configured)
     try:
         with urllib.request.urlopen(request, timeout=_ANSWER_S):  # noqa: S310
@@ -254,8 +244,8 @@ def _refuse_taken(port: int) -> None:
             free.bind((ADDRESS, port))
         except OSError as error:
             raise UsageError(
-                f"--port {port}: cannot be had on {ADDRESS}: {os.strerror(error.errno or 0)}",
-                "use another; or it is a luigid that runs can use: --scheduler-url",
+                f"--port {port}: cannot listen on {ADDRESS}: {os.strerror(error.errno or 0)}",
+                "use another one; or, if it is a luigid, use it in runs by --scheduler-url",
             ) from None
 
 

@@ -1,8 +1,8 @@
-"""What goes on in a run, as seen from outside its processes. Only looks.
+"""Read-only view of a run from outside its processes.
 
-The facts come from files: the record of the run with the notes of its tasks, the progress files,
-the status of the chunks; and from the system, the memory of its processes. A central scheduler, if
-the run has one, adds how many of its tasks wait.
+The facts come from files (the record of the run with the notes of its tasks, progress files, status
+of the chunks), from the system (memory of the processes), and from the central scheduler, if the
+run has one (number of waiting tasks).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class ChunkFact:
     """A chunk of the run.
 
     Attributes:
-        state: as in its status, or ``waiting``, or ``complete``: there before the run.
-        seconds: its build took, or takes so far.
-        done, total: steps of a build that is under way.
+        state: as in its status, or ``waiting``, or ``complete``: built before the run.
+        seconds: of its build, so far.
+        done, total: steps of a running build.
     """
 
     chunk_id: str
@@ -59,8 +59,8 @@ class StepFact:
 
     Attributes:
         name: such as ``FetchSource index_option``.
-        seconds: it took, or takes so far.
-        error: in one line; None of one that runs or succeeded.
+        seconds: so far.
+        error: in one line; None if it runs or succeeded.
         running: with ``done`` of ``total``, in ``unit``.
     """
 
@@ -81,13 +81,13 @@ class RunFacts:
         title: what was started, such as ``run production``.
         run_id: None before the run has a record.
         seconds: since it was started.
-        steps: in the order in which they ended, then those that run.
-        memory: bytes its processes hold now; None when nothing is known.
-        left_s: until the end, as far as it can be told; None before anything can.
-        waiting: tasks that wait, by the central scheduler; None without one.
+        steps: in the order in which they ended, then the running ones.
+        memory: bytes its processes hold now; None if unknown.
+        left_s: estimated until the end; None if unknown.
+        waiting: waiting tasks, by the central scheduler; None without one.
         page: of that scheduler.
         warnings: of the run, so far.
-        said: the latest line of the run.
+        last_line: the latest line of its output.
     """
 
     title: str
@@ -100,18 +100,16 @@ class RunFacts:
     waiting: int | None = None
     page: str | None = None
     warnings: tuple[str, ...] = ()
-    said: str = ""
+    last_line: str = ""
 
 
 @dataclass
 class Watcher:
-    """Looks at one run again and again.
+    """Reads the facts of one run repeatedly.
 
     Args:
-        title: for people.
-        run_id: the run's, as in its environment.
         began: when it was started, seconds since the epoch.
-        request: what it was asked for; None leaves chunks that wait unknown.
+        request: of the run; None: waiting chunks are not known.
         scheduler_url: of luigid, if the run has one.
     """
 
@@ -135,9 +133,9 @@ class Watcher:
         """
         root = self.settings.data_output_dir
         record = self._record()
-        told = ProgressBoard(root).of_run(self.run_id)
-        chunks = self._chunks(record, told, now)
-        steps = steps_of(record, told, now)
+        progress = ProgressBoard(root).of_run(self.run_id)
+        chunks = self._chunks(record, progress, now)
+        steps = steps_of(record, progress, now)
         return RunFacts(
             title=self.title,
             run_id=self.run_id if record else None,
@@ -157,7 +155,7 @@ class Watcher:
             return None
 
     def _chunks(
-        self, record: Mapping[str, Any] | None, told: Sequence[Progress], now: float
+        self, record: Mapping[str, Any] | None, progress: Sequence[Progress], now: float
     ) -> list[ChunkFact]:
         store = ChunkStore(self.settings.data_output_dir)
         due = self._due()
@@ -170,7 +168,9 @@ class Watcher:
                     chunk_id, COMPLETE, status["rows"], bytes=status["parquet_bytes"]
                 )
         built = {c["chunk_id"]: c for c in record["chunks"]} if record else {}
-        running = {p.task.partition(" ")[2]: p for p in told if p.task.startswith("BuildChunk ")}
+        running = {
+            p.task.partition(" ")[2]: p for p in progress if p.task.startswith("BuildChunk ")
+        }
         for chunk_id, chunk in built.items():
             at = running.get(chunk_id) if chunk["state"] == "building" else None
             facts[chunk_id] = ChunkFact(
@@ -185,7 +185,7 @@ class Watcher:
         return sorted(facts.values(), key=lambda fact: Period.parse(fact.chunk_id))
 
     def _due(self) -> tuple[ChunkRange, ...]:
-        """The chunks the run was asked for; none as long as the calendar is not there."""
+        """The requested chunks; none until there is a calendar."""
         request = self.request
         if self._asked is None and request is not None and request.start and request.end:
             try:
@@ -199,7 +199,7 @@ class Watcher:
         return self._asked or ()
 
     def _seconds_of_a_chunk(self) -> float | None:
-        """By the chunks that were there when the run began; looked up once."""
+        """Mean of the chunks on disk when the run began."""
         if self._typical is None:
             store = ChunkStore(self.settings.data_output_dir)
             known = [status for status in store.statuses().values() if status is not None]
@@ -218,9 +218,9 @@ class Watcher:
 
 
 def steps_of(
-    record: Mapping[str, Any] | None, told: Iterable[Progress], now: float
+    record: Mapping[str, Any] | None, progress: Iterable[Progress], now: float
 ) -> list[StepFact]:
-    """The tasks that ended, and those that told how far they are and have not ended."""
+    """The tasks that ended, and those with newer progress."""
     ended = record["steps"] if record else []
     last = {step["name"]: _end_of(step) for step in ended}
     steps = [
@@ -230,7 +230,7 @@ def steps_of(
     ]
     steps += [
         StepFact(at.task, now - at.began, None, True, at.done, at.total, at.unit)
-        for at in told
+        for at in progress
         if not _is_chunk(at.task) and at.told > last.get(at.task, 0.0)
     ]
     return steps
@@ -239,10 +239,10 @@ def steps_of(
 def left_s(
     chunks: Iterable[ChunkFact], steps: Iterable[StepFact], typical: float | None, workers: int
 ) -> float | None:
-    """Seconds until the end as far as they can be told: fetches that run, and chunks to be built.
+    """Estimated seconds until the end, by running fetches and chunks to be built.
 
     Args:
-        typical: seconds that a chunk took before this run; those of this run count more.
+        typical: seconds per chunk before this run, used until one is built in it.
     """
     chunks = list(chunks)
     took = [c.seconds for c in chunks if c.state == "completed" and c.seconds is not None]
@@ -265,7 +265,7 @@ def left_s(
 
 
 def memory_of(pid: int) -> int | None:
-    """Bytes that a process and all it started hold; None when it is gone."""
+    """Resident bytes of a process and its descendants; None when it is gone."""
     try:
         main = psutil.Process(pid)
         processes = [main, *main.children(recursive=True)]
@@ -281,7 +281,7 @@ def memory_of(pid: int) -> int | None:
 
 
 def tasks_waiting(url: str) -> int | None:
-    """How many tasks wait, by a central scheduler; None when it does not answer."""
+    """Number of waiting tasks of a central scheduler; None if it does not answer."""
     query = urllib.parse.urlencode(
         {"data": json.dumps({"status": "PENDING", "upstream_status": ""})}
     )

@@ -1,4 +1,4 @@
-"""What people tell a running fetch, from the page of luigid: ``stop``, ``concurrency=N``."""
+"""Messages to a running fetch from the page of luigid: ``stop``, ``concurrency=N``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.errors import Stopped
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.2  # how often the queue is looked into: nobody notices a longer answer
+_LOOK_S = 0.2  # between reads of the queue: short enough for people
 _CONCURRENCY = re.compile(r"concurrency\s*=\s*([0-9]{1,9})")
 
 
@@ -33,11 +33,11 @@ class Orders:
         self._stop = threading.Event()
 
     def obey(self, text: str) -> str:
-        """Do what a message says; the answer to it."""
+        """Follow a message; returns the answer."""
         words = text.strip().lower()
         if words == "stop":
             self._stop.set()
-            return "stopping; the days that have come are kept, the next run fetches the others"
+            return "stopping; fetched days are kept, the next run fetches the others"
         asked = _CONCURRENCY.fullmatch(words)
         number = int(asked[1]) if asked else 0
         if 1 <= number <= MOST_THREADS:
@@ -54,7 +54,7 @@ class Orders:
             done, total: days.
 
         Raises:
-            Stopped: that was asked, and there are days left.
+            Stopped: a message asked for it, and there are days left.
         """
         if self._stop.is_set() and done < total:
             raise Stopped(
@@ -95,5 +95,5 @@ def _listen(messages: Any, obey: Callable[[str], str], over: threading.Event) ->
         log.info("message %r: %s", str(message), answer)
         try:
             message.respond(html.escape(answer))  # the page shows it as HTML
-        except Exception as error:  # noqa: BLE001  (whatever becomes of the answer, the fetch goes on)
+        except Exception as error:  # noqa: BLE001  (the fetch does not depend on the answer)
             log.warning("message %r: the answer did not reach luigid: %s", str(message), error)

@@ -34,7 +34,7 @@ FACTS = RunFacts(
     waiting=3,
     page="http://127.0.0.1:8082",
     warnings=("warning: chunk 2024Q1: 2 rows too few",),
-    said="12:00:00 index option: 312 of 590 days, 8.1 days/s, 34 s left",
+    last_line="12:00:00 index option: 312 of 590 days, 8.1 days/s, 34 s left",
 )
 AT_80 = """\
 g5 run production · run 0123456789ab · 2 min 05 s · about 1 min 04 s left

@@ -69,7 +69,7 @@ def luigid(tmp_path: Path) -> Iterator[Luigid]:
 def test_a_run_is_watched_told_and_stopped_from_the_page(luigid: Luigid) -> None:
     """List, graph and moving progress; orders are obeyed and answered; the error can be read."""
     again = luigid.home.g5("luigid", "--background")
-    assert "runs already" in again.out
+    assert "already running" in again.out
     assert luigid.url in again.out
     with simulator(*MARKET, "--latency-ms", "1500") as url, page(1280, 900) as tab:
         tab.route(lambda asked: not asked.startswith(luigid.url), lambda route: route.abort())
