@@ -14,18 +14,18 @@ def test_the_last_word_of_each_task_is_read(tmp_path: Path) -> None:
     """In the order in which they began; tasks of other runs are not shown."""
     board = ProgressBoard(tmp_path)
     assert board.of_run("run-1") == []
-    board.tell(FETCH)
+    board.write(FETCH)
     later = replace(FETCH, done=12, told=102.0)
     first = replace(FETCH, task="BuildChunk 2024Q1", began=99.0)
     for each in (later, first, replace(FETCH, task="MergeChunks", run_id="run-0")):
-        board.tell(each)
+        board.write(each)
     assert board.of_run("run-1") == [first, later]
 
 
 def test_damaged_and_half_written_files_are_passed_over(tmp_path: Path) -> None:
     """Nobody is disturbed by them, and they go with the others."""
     board = ProgressBoard(tmp_path)
-    board.tell(FETCH)
+    board.write(FETCH)
     (board.folder / "Broken.json").write_text('{"run_id": "run-1"')
     (board.folder / ".Other.json.123").write_text("")
     assert board.of_run("run-1") == [FETCH]

@@ -56,10 +56,10 @@ def test_chunks_and_steps_of_a_run_that_goes_on(watcher: Watcher) -> None:
     build(store, "2020Q1", rows(january(6, 7)))
     history.note("run-1", Note("FetchSource listed", NOW - 50, 4.0))
     history.note("run-1", Note("BuildChunk 2020Q1", NOW - 40, 20.0))
-    board.tell(FETCH)
-    board.tell(replace(FETCH, task="FetchSource listed", told=NOW - 46.5))
+    board.write(FETCH)
+    board.write(replace(FETCH, task="FetchSource listed", told=NOW - 46.5))
     build_2 = replace(FETCH, task="BuildChunk 2020Q2", began=NOW - 5, done=1, total=4, unit="steps")
-    board.tell(build_2)
+    board.write(build_2)
     second = {"covered_from": dt.date(2020, 4, 1), "covered_to": dt.date(2020, 6, 30)}
     with store.build(order("2020Q2", **second)) as writer:
         facts = watcher.look(None, NOW)
