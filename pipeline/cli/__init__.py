@@ -77,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             subparsers.add_parser(command, help=text)
     args = parser.parse_args(words)
+    args.words = words
     try:
         code: int = args.run(args)
     except PipelineError as error:

@@ -277,6 +277,23 @@ def remove_file(path: Path) -> None:
         system.rm_file(key)
 
 
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, created if need be; other processes wait for it.
+
+    The lock ends with the process.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    with os_errors(path):
+        make_folder(path.parent)
+        lock = path.open("a")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents so that they survive a power cut.
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.filesystem import documents
-from pipeline.filesystem.atomic import make_folder, os_errors
+from pipeline.filesystem.atomic import exclusive
 from pipeline.filesystem.location import on_host
 
 Entry = dict[str, Any]
@@ -43,16 +42,10 @@ class AlertBook:
         """
         documents.write_document(self.path, "alerts", {"alerts": list(entries)})
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Excludes other processes between reading and writing.
 
         Raises:
             StorageError: the file system refused.
         """
-        with os_errors(self.path):
-            make_folder(self.path.parent)
-            handle = (self.path.parent / "alerts.lock").open("a")
-        with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+        return exclusive(self.path.with_name("alerts.lock"))

@@ -7,16 +7,13 @@ the file's path in its command line; any other one with that number is left alon
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
 from pipeline.errors import AlreadyRunning
-from pipeline.filesystem.atomic import os_errors, write_bytes
+from pipeline.filesystem.atomic import exclusive, os_errors, write_bytes
 
 _CLOCK_S = 60.0  # a process's start counts from the boot and may drift from the time of day
 
@@ -66,7 +63,7 @@ class PidFile:
             AlreadyRunning: the process the file means is alive.
             StorageError: the file system refused.
         """
-        with self._alone():
+        with exclusive(self.path.parent / "pid.lock"), os_errors(self.path):
             process = self.process()
             if process is not None and process.pid not in (number, os.getpid()):
                 raise AlreadyRunning(
@@ -81,18 +78,9 @@ class PidFile:
         Raises:
             StorageError: the file system refused.
         """
-        with self._alone():
+        with exclusive(self.path.parent / "pid.lock"), os_errors(self.path):
             if self.number() in (number, None):
                 self.path.unlink(missing_ok=True)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Excludes other processes between reading and writing."""
-        with os_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with (self.path.parent / "pid.lock").open("a") as handle:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                yield
 
 
 def pid_files(folder: Path) -> list[PidFile]:

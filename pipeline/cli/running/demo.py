@@ -12,15 +12,15 @@ import datetime as dt
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from pipeline.dataset.publication import DatasetStore
 from pipeline.errors import PipelineError
 from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
 from pipeline.market.calendar.periods import require_order
+from pipeline.operations.runs.luigi_command import Runner
 from pipeline.simulator.market_spec import FIRST_DATE
 
 _KEY = "simulator"  # not a secret: the simulator's own
@@ -89,8 +89,7 @@ def _simulator(args: argparse.Namespace) -> Iterator[str]:
 
 
 def _build(args: argparse.Namespace, base_url: str) -> int:
-    luigi = Path(sys.executable).with_name("luigi")
-    environment = os.environ | {
+    os.environ |= {
         "JQUANTS_API_BASE": base_url,
         "JQUANTS_API_KEY": _KEY,
         "REQUESTS_PER_MINUTE": "0",  # nobody else uses the simulator
@@ -98,20 +97,5 @@ def _build(args: argparse.Namespace, base_url: str) -> int:
         "PLAN": "auto",
         "DATA_OUTPUT_DIR": str(args.output),
     }
-    return _call(
-        [
-            *(str(luigi), "--module", "pipeline", "BuildAll", "--local-scheduler"),
-            *("--start", str(args.start), "--end", str(args.end)),
-            *("--workers", str(args.workers)),
-        ],
-        environment,
-    )
-
-
-def _call(command: Sequence[str], environment: dict[str, str]) -> int:
-    """Exit code of a command; an interrupt reaches it too, and it is waited for."""
-    with subprocess.Popen(command, env=environment) as process:  # noqa: S603  (our own command)
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            return process.wait()
+    days = ("--start", str(args.start), "--end", str(args.end))
+    return Runner(args.workers, local=True).run(["BuildAll", *days])

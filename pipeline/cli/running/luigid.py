@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from pipeline.cli.terminal import options
 from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
-from pipeline.operations.runs.luigid_server import PORT, Central, Scheduler
+from pipeline.operations.runs.luigid_server import PORT, Central
 
 _PATIENCE_S = 30.0
 
@@ -49,12 +50,12 @@ def run(args: argparse.Namespace) -> int:
     found = central.running()
     if found is not None:
         print(f"luigid: already running, pid {found.pid}")
-        _print_addresses(found)
+        _print_addresses(found.url, central.log)
         return ExitCode.DONE
     if args.background:
         started = central.start(args.port)
         print(f"luigid: running in the background, pid {started.pid}")
-        _print_addresses(started)
+        _print_addresses(started.url, central.log)
         return ExitCode.DONE
     print(f"luigid: http://127.0.0.1:{args.port}, until interrupted; log {central.log}")
     sys.stdout.flush()
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _print_addresses(found: Scheduler) -> None:
-    print(f"page {found.url}")
-    print(f"log  {found.log}")
-    print(f"use  g5 run production --scheduler-url {found.url}")
+def _print_addresses(url: str, log: Path) -> None:
+    print(f"page {url}")
+    print(f"log  {log}")
+    print(f"use  g5 run production --scheduler-url {url}")

@@ -164,7 +164,8 @@ def _in_background(args: argparse.Namespace, settings: Settings, request: Reques
         raise AlreadyRunning(
             f"another run (pid {holder}) is writing to {root}", "wait for it, or stop it"
         )
-    started = background_run.start(root, args.profile, _command(args))
+    words = [word for word in args.words if not _is_background_flag(word)]
+    started = background_run.start(root, args.profile, words)
     if started.code is not None:
         sys.stderr.write(started.log.read_text("utf-8", errors="replace"))
         return started.code
@@ -174,21 +175,9 @@ def _in_background(args: argparse.Namespace, settings: Settings, request: Reques
     return ExitCode.DONE
 
 
-def _command(args: argparse.Namespace) -> list[str]:
-    """The same command without ``--background``."""
-    values = {
-        "--config": args.config and args.config.expanduser().absolute(),
-        "--start": args.start,
-        "--end": args.end,
-        "--workers": args.workers,
-        "--scheduler-url": args.scheduler_url,
-        **{f"--g5-{n.replace('_', '-')}": v for n, v in options.flags_of(args).items()},
-    }
-    given = [word for flag, v in values.items() if v is not None for word in (flag, str(v))]
-    switches = [
-        f for f in ("--validate-schema", "--json") if getattr(args, f[2:].replace("-", "_"))
-    ]
-    return ["run", args.profile, *given, *switches]
+def _is_background_flag(word: str) -> bool:
+    """Whether it is ``--background`` or an abbreviation that argparse accepts."""
+    return word.startswith("--b") and "--background".startswith(word)
 
 
 def _plan(args: argparse.Namespace, settings: Settings) -> int:

@@ -37,6 +37,7 @@ class Runner:
         scheduler_url: of luigid; None: the one the configuration names, or none at all.
         flags: settings given on the command line.
         profile: name for the run history.
+        local: use the local scheduler, even if a central one is configured.
         watch: shows each run; None: its output is that of this process.
     """
 
@@ -45,6 +46,7 @@ class Runner:
     flags: Mapping[str, str] = field(default_factory=dict)
     profile: str | None = None
     watch: Watch | None = None
+    local: bool = False
 
     def command(self, words: Sequence[str]) -> list[str]:
         """The command line of a task and its parameters."""
@@ -88,7 +90,8 @@ class Runner:
     def _scheduler(self) -> list[str]:
         if self.scheduler_url:
             return ["--scheduler-url", self.scheduler_url]
-        return [] if configured_scheduler() else ["--local-scheduler"]
+        use_configured = configured_scheduler() is not None and not self.local
+        return [] if use_configured else ["--local-scheduler"]
 
 
 def configured_scheduler() -> str | None:

@@ -96,7 +96,6 @@ class Scheduler:
 
     pid: int
     url: str
-    log: Path
 
 
 class Central:
@@ -120,7 +119,7 @@ class Central:
         if process is None:
             return None
         with os_errors(self._url, "cannot be read"):
-            return Scheduler(process.pid, self._url.read_text("utf-8").strip(), self.log)
+            return Scheduler(process.pid, self._url.read_text("utf-8").strip())
 
     def start(self, port: int) -> Scheduler:
         """Start it in the background and wait until it answers.
@@ -146,7 +145,7 @@ class Central:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and process.poll() is None:
             if answers(_url(port)):
-                return Scheduler(process.pid, _url(port), self.log)
+                return Scheduler(process.pid, _url(port))
             time.sleep(_POLL_S)
         process.kill()
         process.wait()
