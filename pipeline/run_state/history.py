@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from pipeline.dataset.chunk_store import ChunkStore, utc_now
 from pipeline.dataset.publication import DatasetStore
@@ -29,16 +29,16 @@ from pipeline.errors import MissingData, PipelineError, UsageError
 from pipeline.exit_codes import is_signal
 from pipeline.filesystem import documents
 from pipeline.filesystem.atomic import make_folder, os_errors
+from pipeline.filesystem.document_types import RunChunk, RunDocument, RunOutputs, RunStep
 from pipeline.filesystem.location import on_host
 from pipeline.run_state.pid_file import lives
 
 KEPT = 500
 
-Document = dict[str, Any]
-
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _RUNNING = b'"outcome": "running"'
 _LABELS = "labels/labels.json"
+_Outcome = Literal["done", "nothing", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class RunHistory:
         self.root = root
         self.folder = on_host(root) / "run" / "history"
 
-    def records(self, last: int = KEPT) -> list[Document]:
+    def records(self, last: int = KEPT) -> list[RunDocument]:
         """The records, the newest first, without damaged ones.
 
         Args:
@@ -102,7 +102,7 @@ class RunHistory:
         """
         return self._those(self._paths()[:last])
 
-    def find(self, prefix: str) -> Document:
+    def find(self, prefix: str) -> RunDocument:
         """The record whose run id begins like this.
 
         Raises:
@@ -119,13 +119,13 @@ class RunHistory:
             raise UsageError(f"run {prefix}: {len(found)} runs begin so: {ids}", "give more of it")
         return (exact or found)[0]
 
-    def so_far(self, run_id: str) -> Document | None:
+    def so_far(self, run_id: str) -> RunDocument | None:
         """The record of a run with everything done so far; None without one."""
         record = self._read(self._path(run_id))
         now = self._as_it_is(record) if record is not None else None
         if now is None or now["outcome"] != "running":
             return now
-        return now | self._facts(now, self._notes(run_id))
+        return self._completed(now, self._notes(run_id))
 
     def begin(self, run: Mapping[str, Any]) -> None:
         """Begin the record of this process, or continue that of its run.
@@ -140,12 +140,9 @@ class RunHistory:
         """
         self._settle()
         earlier = self._read(self._path(run["run_id"]))
-        here = {"host": socket.gethostname(), "pid": os.getpid()}
-        open_end = {"finished_at": None, "outcome": "running", "exit_code": None, "error": None}
-        if earlier is not None:
-            self._write(earlier | here | open_end)
-            return
-        nothing: Document = {
+        new = {
+            **run,
+            "started_at": utc_now().isoformat(timespec="seconds"),
             "chunks": [],
             "steps": [],
             "inputs": [],
@@ -153,8 +150,17 @@ class RunHistory:
             "peak_rss_bytes": None,
             "requests": {},
         }
-        times = {"started_at": utc_now().isoformat(timespec="seconds")}
-        self._write({**run, **here, **times, **open_end, **nothing})
+        self._write(
+            {
+                **(earlier or cast(RunDocument, new)),
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "finished_at": None,
+                "outcome": "running",
+                "exit_code": None,
+                "error": None,
+            }
+        )
 
     def note(self, run_id: str, note: Note) -> None:
         """Note that a task ended. Safe from several processes at a time.
@@ -172,24 +178,25 @@ class RunHistory:
             finally:
                 os.close(handle)
 
-    def finish(self, run_id: str, end: End) -> Document:
+    def finish(self, run_id: str, end: End) -> RunDocument:
         """Complete the record of a run; returns it.
 
         Raises:
             MissingData, StorageError: there is no usable record of it, or the file system refused.
         """
-        record = documents.read_document(self._path(run_id), "run")
+        record = cast(RunDocument, documents.read_document(self._path(run_id), "run"))
         notes = self._notes(run_id)
-        facts = self._facts(record, notes)
+        facts = self._completed(record, notes)
         at_most = max(end.peak_rss_bytes + peak_of(notes), facts["peak_rss_bytes"] or 0)
-        done = record | facts | {
+        done: RunDocument = {
+            **facts,
             "finished_at": utc_now().isoformat(timespec="seconds"),
             "outcome": _outcome(end, notes, facts),
             "exit_code": end.exit_code,
             "error": (end.error or _first_error(notes)) if end.exit_code else None,
             "peak_rss_bytes": at_most or None,
             "requests": _sum(facts["requests"], end.requests),
-        }  # fmt: skip
+        }
         self._write(done)
         self._drop_notes(run_id)
         return done
@@ -210,18 +217,18 @@ class RunHistory:
                 path.unlink(missing_ok=True)
                 path.with_suffix(".notes").unlink(missing_ok=True)
 
-    def _as_it_is(self, record: Document) -> Document:
+    def _as_it_is(self, record: RunDocument) -> RunDocument:
         """The record itself, or completed as killed if its process is gone."""
         began = dt.datetime.fromisoformat(record["started_at"])
         here = record["host"] == socket.gethostname()
         if record["outcome"] != "running" or not here or lives(record["pid"], began):
             return record
         notes = self._notes(record["run_id"])
-        facts = self._facts(record, notes)
-        return record | facts | {"outcome": "killed", "error": _first_error(notes)}
+        facts = self._completed(record, notes)
+        return {**facts, "outcome": "killed", "error": _first_error(notes)}
 
-    def _facts(self, record: Mapping[str, Any], notes: Sequence[Note]) -> Document:
-        """What a run did, by its record so far, its notes and its chunks."""
+    def _completed(self, record: RunDocument, notes: Sequence[Note]) -> RunDocument:
+        """The record with what the run did since, by its notes and chunks."""
         store = ChunkStore(self.root)
         statuses = [status for status in store.statuses().values() if status is not None]
         own = [status for status in statuses if status["run_id"] == record["run_id"]]
@@ -230,23 +237,25 @@ class RunHistory:
         keys = {key for status in own for key in status["inputs"]}
         peak = max(record["peak_rss_bytes"] or 0, peak_of(notes))
         return {
+            **record,
             "chunks": [chunks[chunk_id] for chunk_id in sorted(chunks)],
             "steps": [*record["steps"], *map(_step, notes)],
             "inputs": sorted({*record["inputs"], *keys}),
-            "outputs": dict(record["outputs"]) | self._published(notes),
+            "outputs": self._outputs(record["outputs"], notes),
             "peak_rss_bytes": peak or None,
             "requests": _sum(record["requests"], *(note.requests for note in notes)),
         }
 
-    def _published(self, notes: Sequence[Note]) -> Document:
-        """The outputs of the steps that succeeded."""
-        ended_well = {note.name for note in notes if note.error is None}
-        found: Document = {}
-        if "MergeChunks" in ended_well and (dataset := self._dataset()) is not None:
-            found |= {"dataset": dataset["dataset"], "dataset_hash": dataset["dataset_hash"]}
-        if "BuildLabels" in ended_well:
-            found["labels"] = _LABELS
-        return found
+    def _outputs(self, earlier: RunOutputs, notes: Sequence[Note]) -> RunOutputs:
+        """With the outputs of the steps that succeeded."""
+        succeeded = {note.name for note in notes if note.error is None}
+        outputs = earlier.copy()
+        if "MergeChunks" in succeeded and (dataset := self._dataset()) is not None:
+            outputs["dataset"] = dataset["dataset"]
+            outputs["dataset_hash"] = dataset["dataset_hash"]
+        if "BuildLabels" in succeeded:
+            outputs["labels"] = _LABELS
+        return outputs
 
     def _dataset(self) -> Mapping[str, Any] | None:
         try:
@@ -269,13 +278,13 @@ class RunHistory:
                 continue
         return notes
 
-    def _read(self, path: Path) -> Document | None:
+    def _read(self, path: Path) -> RunDocument | None:
         try:
-            return documents.read_document(path, "run")
+            return cast(RunDocument, documents.read_document(path, "run"))
         except PipelineError:
             return None
 
-    def _write(self, record: Mapping[str, Any]) -> None:
+    def _write(self, record: RunDocument) -> None:
         documents.write_document(self._path(record["run_id"]), "run", record)
 
     def _drop_notes(self, run_id: str) -> None:
@@ -283,7 +292,7 @@ class RunHistory:
         with os_errors(path, "cannot be deleted"):
             path.unlink(missing_ok=True)
 
-    def _those(self, paths: Iterable[Path]) -> list[Document]:
+    def _those(self, paths: Iterable[Path]) -> list[RunDocument]:
         read = [self._read(path) for path in paths]
         found = [self._as_it_is(record) for record in read if record is not None]
         return sorted(found, key=_began, reverse=True)
@@ -326,7 +335,7 @@ def _safe(run_id: str) -> str:
     return _UNSAFE.sub("_", run_id)
 
 
-def _outcome(end: End, notes: Sequence[Note], facts: Mapping[str, Any]) -> str:
+def _outcome(end: End, notes: Sequence[Note], facts: RunDocument) -> _Outcome:
     if end.exit_code == 0:
         return "done" if facts["steps"] else "nothing"
     by_signal = is_signal(end.exit_code)
@@ -338,7 +347,7 @@ def _first_error(notes: Sequence[Note]) -> str | None:
     return next(failed, None)
 
 
-def _chunk(status: Mapping[str, Any]) -> Document:
+def _chunk(status: Mapping[str, Any]) -> RunChunk:
     ends = [status["started_at"], status["finished_at"]]
     began, ended = (dt.datetime.fromisoformat(text) if text else None for text in ends)
     return {
@@ -350,7 +359,7 @@ def _chunk(status: Mapping[str, Any]) -> Document:
     }
 
 
-def _step(note: Note) -> Document:
+def _step(note: Note) -> RunStep:
     began = dt.datetime.fromtimestamp(note.began, dt.UTC)
     return {
         "name": note.name,
@@ -367,5 +376,5 @@ def _sum(*counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _began(record: Mapping[str, Any]) -> dt.datetime:
+def _began(record: RunDocument) -> dt.datetime:
     return dt.datetime.fromisoformat(record["started_at"])

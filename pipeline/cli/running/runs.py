@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from pipeline.cli.terminal import options
 from pipeline.cli.terminal.text_tables import age, count, duration, plural, size, table
 from pipeline.dataset.chunk_store import utc_now
 from pipeline.exit_codes import ExitCode
+from pipeline.filesystem.document_types import RunChunk, RunDocument
 from pipeline.filesystem.location import place_of
 from pipeline.run_state.history import RunHistory
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def lines(records: list[dict[str, Any]], now: dt.datetime) -> Iterator[str]:
+def lines(records: list[RunDocument], now: dt.datetime) -> Iterator[str]:
     """The list for people.
 
     Args:
@@ -86,7 +86,7 @@ def lines(records: list[dict[str, Any]], now: dt.datetime) -> Iterator[str]:
     yield from table(rows, right={1, 4, 5, 6, 7, 8})
 
 
-def details(record: Mapping[str, Any]) -> Iterator[str]:
+def details(record: RunDocument) -> Iterator[str]:
     """A record for people."""
     code = record["exit_code"]
     ended = "" if code is None else f", exit code {code}"
@@ -102,9 +102,9 @@ def details(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name:10} {' '.join(f'{k}={v}' for k, v in record[name].items()) or '-'}"
     sent = ", ".join(f"{source} {number:,}" for source, number in record["requests"].items())
     yield f"requests   {sent or 'none'}"
-    for name in ("dataset", "dataset_hash", "labels"):
-        if record["outputs"][name]:
-            yield f"{name.removeprefix('dataset_'):10} {record['outputs'][name]}"
+    for name, output in record["outputs"].items():
+        if output:
+            yield f"{name.removeprefix('dataset_'):10} {output}"
     yield f"inputs     {plural(len(record['inputs']), 'snapshot')}"
     yield from (f"           {key}" for key in record["inputs"])
     if record["chunks"]:
@@ -119,12 +119,12 @@ def details(record: Mapping[str, Any]) -> Iterator[str]:
         yield from table([["STEP", "TOOK", "ERROR"], *steps], right={1})
 
 
-def _chunk(chunk: Mapping[str, Any]) -> list[str]:
+def _chunk(chunk: RunChunk) -> list[str]:
     took = "-" if chunk["seconds"] is None else duration(chunk["seconds"])
     return [chunk["chunk_id"], chunk["state"], count(chunk["rows"]), took, size(chunk["bytes"])]
 
 
-def _what(record: Mapping[str, Any]) -> str:
+def _what(record: RunDocument) -> str:
     """The profile, or the task and the days it was asked for."""
     parameters = record["parameters"]
     days = [parameters[name] for name in ("start", "end") if parameters.get(name, "none") != "none"]
@@ -132,13 +132,13 @@ def _what(record: Mapping[str, Any]) -> str:
     return asked.strip()
 
 
-def _took(record: Mapping[str, Any]) -> str:
+def _took(record: RunDocument) -> str:
     if record["finished_at"] is None:
         return "-"
     return duration((_moment(record["finished_at"]) - _began(record)).total_seconds())
 
 
-def _began(record: Mapping[str, Any]) -> dt.datetime:
+def _began(record: RunDocument) -> dt.datetime:
     return _moment(record["started_at"])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.terminal.text_tables import count, duration, plural, size
+from pipeline.filesystem.document_types import RunDocument
 from pipeline.operations.runs.run_watch import COMPLETE, WAITING, ChunkFact, RunFacts, StepFact
 
 _BAR = 10  # characters
@@ -52,7 +53,7 @@ def running(facts: RunFacts, height: int) -> RenderableType:
     return Group(*parts)
 
 
-def chunks_of(record: Mapping[str, Any]) -> RenderableType | None:
+def chunks_of(record: RunDocument) -> RenderableType | None:
     """The chunks that a run built, as a table; None without any."""
     facts = [
         ChunkFact(c["chunk_id"], c["state"], c["rows"], c["seconds"], c["bytes"])
@@ -61,7 +62,7 @@ def chunks_of(record: Mapping[str, Any]) -> RenderableType | None:
     return _chunk_table([(fact.chunk_id, fact) for fact in facts], live=False) if facts else None
 
 
-def steps_of(record: Mapping[str, Any]) -> RenderableType | None:
+def steps_of(record: RunDocument) -> RenderableType | None:
     """The other steps with their durations, sources summed up; None without any."""
     table = _table("STEP", "TOOK", "")
     table.columns[1].justify = "right"

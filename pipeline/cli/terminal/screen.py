@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -32,6 +32,7 @@ from pipeline.cli.terminal.text_tables import count, duration, plural, size
 from pipeline.configuration import Settings
 from pipeline.dataset.publication import DatasetStore
 from pipeline.errors import PipelineError
+from pipeline.filesystem.document_types import RunDocument
 from pipeline.filesystem.location import on_host
 from pipeline.operations.planning.run_request import Request
 from pipeline.operations.runs.luigi_command import configured_scheduler
@@ -143,7 +144,7 @@ class Screen:
             print(self.closing_line(record), file=sys.stderr)
 
     def to_json(
-        self, record: Mapping[str, Any] | None, code: int, problem: str | None = None
+        self, record: RunDocument | None, code: int, problem: str | None = None
     ) -> dict[str, Any]:
         """All facts for programs: the record of the run, its warnings, and paths."""
         return {
@@ -156,7 +157,7 @@ class Screen:
             **self._places(),
         }
 
-    def closing_line(self, record: Mapping[str, Any]) -> str:
+    def closing_line(self, record: RunDocument) -> str:
         """A run in one line."""
         built = [c for c in record["chunks"] if c["state"] == "completed"]
         rows = sum(chunk["rows"] or 0 for chunk in built)
@@ -218,7 +219,7 @@ class Screen:
             style = "red" if not grave or grave[1] != "warning" else "yellow"
             (console or Console(highlight=False)).print(Text(line, style=style), soft_wrap=True)
 
-    def _summary(self, record: Mapping[str, Any]) -> None:
+    def _summary(self, record: RunDocument) -> None:
         console = Console(highlight=False)
         good = record["outcome"] in ("done", "nothing")
         console.print(Text(self.closing_line(record), style="bold" if good else "bold red"))
@@ -258,7 +259,7 @@ class Screen:
         there = {name: str(path) if path.exists() else None for name, path in files.items()}
         return {"dataset": _dataset(root), **there}
 
-    def _record(self) -> dict[str, Any] | None:
+    def _record(self) -> RunDocument | None:
         root = self.settings.data_output_dir
         try:
             return RunHistory(root).so_far(log_setup.run_id())

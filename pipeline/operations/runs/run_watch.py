@@ -21,6 +21,7 @@ import psutil
 from pipeline.configuration import Settings
 from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.errors import PipelineError
+from pipeline.filesystem.document_types import RunDocument, RunStep
 from pipeline.market.calendar.periods import ChunkRange, Period
 from pipeline.operations.fetching.source_fetch import load_calendar
 from pipeline.operations.planning import run_plan
@@ -148,14 +149,14 @@ class Watcher:
             page=self.scheduler_url,
         )
 
-    def _record(self) -> Mapping[str, Any] | None:
+    def _record(self) -> RunDocument | None:
         try:
             return RunHistory(self.settings.data_output_dir).so_far(self.run_id)
         except PipelineError:
             return None
 
     def _chunks(
-        self, record: Mapping[str, Any] | None, progress: Sequence[Progress], now: float
+        self, record: RunDocument | None, progress: Sequence[Progress], now: float
     ) -> list[ChunkFact]:
         store = ChunkStore(self.settings.data_output_dir)
         due = self._due()
@@ -218,7 +219,7 @@ class Watcher:
 
 
 def steps_of(
-    record: Mapping[str, Any] | None, progress: Iterable[Progress], now: float
+    record: RunDocument | None, progress: Iterable[Progress], now: float
 ) -> list[StepFact]:
     """The tasks that ended, and those with newer progress."""
     ended = record["steps"] if record else []
@@ -299,7 +300,7 @@ def _is_chunk(name: str) -> bool:
     return name.startswith("BuildChunk ")
 
 
-def _end_of(step: Mapping[str, Any]) -> float:
+def _end_of(step: RunStep) -> float:
     return dt.datetime.fromisoformat(step["started_at"]).timestamp() + float(step["seconds"])
 
 

@@ -54,24 +54,7 @@ fetch futures       ░░░░░░░░░░ 0 %     0 of 590 days
 
 12:00:00 index option: 312 of 590 days, 8.1 days/s, 34 s left
 """
-AT_120 = """\
-g5 run production · run 0123456789ab · 2 min 05 s · about 1 min 04 s left
-memory 1.2 GB · 1 warning · 3 tasks waiting · 2 sources fetched · schema gate failed
-page http://127.0.0.1:8082
-
-CHUNK   STATE                   PROGRESS           ROWS  ROWS/S      SIZE  TOOK
-2024Q1  complete                                249,709          926.0 MB  23 s
-2024Q2  completed                               250,100  10,000  931.0 MB  25 s
-2024Q3  building                █████░░░░░ 2/4                             11 s
-2024Q4  failed schema mismatch                       12
-2025Q1  waiting
-
-STEP                PROGRESS                    DONE       SPEED  LEFT
-fetch index option  █████░░░░░ 52 %  312 of 590 days  8.1 days/s  34 s
-fetch futures       ░░░░░░░░░░ 0 %     0 of 590 days
-
-12:00:00 index option: 312 of 590 days, 8.1 days/s, 34 s left
-"""
+AT_120 = AT_80.replace("schema gate f…", "schema gate failed")
 RECORD = {
     "run_id": "0123456789ab",
     "requests": {"listed": 22, "daily_bars": 20},
