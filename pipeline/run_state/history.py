@@ -233,7 +233,7 @@ class RunHistory:
         statuses = [status for status in store.statuses().values() if status is not None]
         own = [status for status in statuses if status["run_id"] == record["run_id"]]
         chunks = {chunk["chunk_id"]: chunk for chunk in record["chunks"]}
-        chunks |= {status["chunk_id"]: _chunk(status) for status in own}
+        chunks |= {status["chunk_id"]: chunk_of(status) for status in own}
         keys = {key for status in own for key in status["inputs"]}
         peak = max(record["peak_rss_bytes"] or 0, peak_of(notes))
         return {
@@ -347,7 +347,8 @@ def _first_error(notes: Sequence[Note]) -> str | None:
     return next(failed, None)
 
 
-def _chunk(status: Mapping[str, Any]) -> RunChunk:
+def chunk_of(status: Mapping[str, Any]) -> RunChunk:
+    """A chunk in a record, by its status."""
     ends = [status["started_at"], status["finished_at"]]
     began, ended = (dt.datetime.fromisoformat(text) if text else None for text in ends)
     return {

@@ -6,24 +6,21 @@ import luigi
 
 from pipeline import configuration
 from pipeline.api.catalogue.endpoints import endpoint_of
-from pipeline.api.http.concurrency import Lanes
 from pipeline.cache.fetch_policy import ANY_AGE
-from pipeline.operations.fetching import account
-from pipeline.operations.fetching.closed_months import recheck_closed
 from pipeline.operations.fetching.snapshot_range import SnapshotRange
-from pipeline.operations.fetching.source_fetch import fetch_snapshot, is_fetched
+from pipeline.operations.fetching.source_fetch import is_fetched
 from pipeline.operations.planning import run_plan
+from pipeline.operations.runs.fetch_run import fetch_source
 from pipeline.operations.runs.progress_report import Reporter
-from pipeline.operations.runs.scheduler_messages import Orders, listening
 
 
 class FetchSource(luigi.Task):
     """``cache/<source>/<source>_raw_<snapshot>.json`` and the parts it lists.
 
     One process at a time talks to the API (resource ``jquants_api``), with as many threads as
-    configured. Complete means: the snapshot is there, of this origin, and was checked after
-    ``fresh_after``, which the run decided before its first task. While it runs it obeys
-    ``stop`` and ``concurrency=N``, sent from the page of luigid.
+    configured. Complete when there is a snapshot of this origin that was checked after
+    ``fresh_after``, which the run set before its first task. A running fetch follows the messages
+    ``stop`` and ``concurrency=N`` from the page of luigid.
     """
 
     source: luigi.Parameter[str] = luigi.Parameter()
@@ -42,18 +39,11 @@ class FetchSource(luigi.Task):
         return is_fetched(settings, source, wanted, self.fresh_after)
 
     def run(self) -> None:
-        settings = account.settled(configuration.settings())  # of a run: known since it began
-        account.keep(settings)
-        lanes = Lanes(settings.index_option_parallel_concurrency)
-        orders = Orders(lanes)
-        report = Reporter(self, self.source.replace("_", " "), "days")
-
-        def progress(done: int, total: int) -> None:
-            report(done, total)
-            orders.check(done, total)
-
-        wanted = SnapshotRange.parse(self.snapshot)
-        messages = getattr(self, "scheduler_messages", None)  # a worker sets it for the run
-        with listening(messages, orders.obey), account.explained(settings, self.source):
-            recheck_closed(settings, lambda: orders.check(0, 1))
-            fetch_snapshot(settings, self.source, wanted, self.fresh_after, progress, lanes)
+        fetch_source(
+            configuration.settings(),
+            self.source,
+            SnapshotRange.parse(self.snapshot),
+            self.fresh_after,
+            Reporter(self, self.source.replace("_", " "), "days"),
+            getattr(self, "scheduler_messages", None),  # set by a worker
+        )

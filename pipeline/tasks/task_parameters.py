@@ -15,52 +15,57 @@ from pipeline.operations.planning import run_plan
 from pipeline.operations.planning.year_filter import read_years
 
 
-class Day(luigi.DateParameter):
+class _Reported:
+    """Parses by ``read``, for the command line."""
+
+    def read(self, text: str) -> Any:
+        """The value.
+
+        Raises:
+            UsageError: it is malformed.
+        """
+        raise NotImplementedError
+
+    def parse(self, text: Any) -> Any:
+        with run_plan.reported():
+            return self.read(text)
+
+
+class _Optional(_Reported):
+    """A value or ``none``."""
+
+    def _warn_on_wrong_param_type(self, _name: str, _value: object) -> None:
+        """Luigi would warn of every value that is no text."""
+
+
+class Day(_Reported, luigi.DateParameter):
     """A date, YYYY-MM-DD."""
 
     def read(self, text: str) -> dt.date:
         return _date(text)
 
-    def parse(self, text: str) -> dt.date:
-        with run_plan.reported():
-            return self.read(text)
 
-
-class OptionalDay(luigi.Parameter["dt.date | None"]):
+class OptionalDay(_Optional, luigi.Parameter["dt.date | None"]):
     """A date, YYYY-MM-DD, or ``none``."""
 
     def read(self, text: str) -> dt.date | None:
         return None if text == "none" else _date(text)
 
-    def parse(self, text: str) -> dt.date | None:
-        with run_plan.reported():
-            return self.read(text)
-
     def serialize(self, value: dt.date | None) -> str:
         return "none" if value is None else value.isoformat()
 
-    def _warn_on_wrong_param_type(self, _name: str, _value: object) -> None:
-        """Luigi would warn of every value that is no text."""
 
-
-class OptionalYears(luigi.Parameter["tuple[int, ...] | None"]):
+class OptionalYears(_Optional, luigi.Parameter["tuple[int, ...] | None"]):
     """Years such as ``2020,2021``, or ``none``."""
 
     def read(self, text: str) -> tuple[int, ...] | None:
         return None if text == "none" else read_years(text)
 
-    def parse(self, text: str) -> tuple[int, ...] | None:
-        with run_plan.reported():
-            return self.read(text)
-
     def serialize(self, value: tuple[int, ...] | None) -> str:
         return "none" if value is None else ",".join(map(str, value))
 
-    def _warn_on_wrong_param_type(self, _name: str, _value: object) -> None:
-        """Luigi would warn of every value that is no text."""
 
-
-class Count(luigi.IntParameter):
+class Count(_Reported, luigi.IntParameter):
     """A whole number."""
 
     def read(self, text: str) -> int:
@@ -69,12 +74,8 @@ class Count(luigi.IntParameter):
         except ValueError:
             raise UsageError(f"parameter {text!r}: expected a whole number") from None
 
-    def parse(self, text: str) -> int:
-        with run_plan.reported():
-            return self.read(text)
 
-
-class Switch(luigi.BoolParameter):
+class Switch(_Reported, luigi.BoolParameter):
     """A flag that can be written bare (``--resume``) and with a value (``--resume false``)."""
 
     def __init__(self, *, default: bool, **options: Any) -> None:
@@ -82,13 +83,9 @@ class Switch(luigi.BoolParameter):
 
     def read(self, text: Any) -> bool:
         try:
-            return bool(super().parse(text))
+            return bool(luigi.BoolParameter.parse(self, text))
         except ValueError:
             raise UsageError(f"parameter {text!r}: expected true or false") from None
-
-    def parse(self, text: Any) -> bool:
-        with run_plan.reported():
-            return self.read(text)
 
 
 def _date(text: str) -> dt.date:

@@ -55,11 +55,8 @@ def running(facts: RunFacts, height: int) -> RenderableType:
 
 def chunks_of(record: RunDocument) -> RenderableType | None:
     """The chunks that a run built, as a table; None without any."""
-    facts = [
-        ChunkFact(c["chunk_id"], c["state"], c["rows"], c["seconds"], c["bytes"])
-        for c in record["chunks"]
-    ]
-    return _chunk_table([(fact.chunk_id, fact) for fact in facts], live=False) if facts else None
+    rows = [(chunk["chunk_id"], ChunkFact(**chunk)) for chunk in record["chunks"]]
+    return _chunk_table(rows, live=False) if rows else None
 
 
 def steps_of(record: RunDocument) -> RenderableType | None:

@@ -12,9 +12,8 @@ import json
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import psutil
 
@@ -26,7 +25,7 @@ from pipeline.market.calendar.periods import ChunkRange, Period
 from pipeline.operations.fetching.source_fetch import load_calendar
 from pipeline.operations.planning import run_plan
 from pipeline.operations.planning.run_request import Request
-from pipeline.run_state.history import RunHistory
+from pipeline.run_state.history import RunHistory, chunk_of
 from pipeline.run_state.task_progress import Progress, ProgressBoard
 
 WAITING, COMPLETE = "waiting", "complete"  # states of a chunk that this run has not begun
@@ -174,15 +173,11 @@ class Watcher:
         }
         for chunk_id, chunk in built.items():
             at = running.get(chunk_id) if chunk["state"] == "building" else None
-            facts[chunk_id] = ChunkFact(
-                chunk_id=chunk_id,
-                state=chunk["state"],
-                rows=chunk["rows"],
-                seconds=now - at.began if at else chunk["seconds"],
-                bytes=chunk["bytes"],
-                done=at.done if at else 0,
-                total=at.total if at else 0,
-            )
+            facts[chunk_id] = ChunkFact(**chunk)
+            if at is not None:
+                facts[chunk_id] = replace(
+                    facts[chunk_id], seconds=now - at.began, done=at.done, total=at.total
+                )
         return sorted(facts.values(), key=lambda fact: Period.parse(fact.chunk_id))
 
     def _due(self) -> tuple[ChunkRange, ...]:
@@ -203,8 +198,9 @@ class Watcher:
         """Mean of the chunks on disk when the run began."""
         if self._typical is None:
             store = ChunkStore(self.settings.data_output_dir)
-            known = [status for status in store.statuses().values() if status is not None]
-            times = [t for s in known if (t := _build_seconds(s)) is not None]
+            chunks = [chunk_of(status) for status in store.statuses().values() if status]
+            done = (chunk["seconds"] for chunk in chunks if chunk["state"] == "completed")
+            times = [seconds for seconds in done if seconds is not None]
             self._typical = sum(times) / len(times) if times else 0.0
         return self._typical or None
 
@@ -302,10 +298,3 @@ def _is_chunk(name: str) -> bool:
 
 def _end_of(step: RunStep) -> float:
     return dt.datetime.fromisoformat(step["started_at"]).timestamp() + float(step["seconds"])
-
-
-def _build_seconds(status: Mapping[str, Any]) -> float | None:
-    if status["finished_at"] is None or status["state"] != "completed":
-        return None
-    began, ended = (dt.datetime.fromisoformat(status[k]) for k in ("started_at", "finished_at"))
-    return (ended - began).total_seconds()
