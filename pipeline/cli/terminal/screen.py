@@ -75,14 +75,16 @@ def screen_of(
     args: argparse.Namespace, settings: Settings, title: str, request: Request | None = None
 ) -> Screen:
     """The screen of a command."""
-    return Screen(
-        settings=settings,
-        title=title,
-        as_json=args.json,
-        request=request,
-        workers=args.workers or 1,
-        scheduler_url=args.scheduler_url or configured_scheduler(),
+    watcher = Watcher(
+        settings,
+        title,
+        log_setup.run_id(),
+        time.time(),
+        request,
+        args.workers or 1,
+        args.scheduler_url or configured_scheduler(),
     )
+    return Screen(watcher, as_json=args.json)
 
 
 @dataclass
@@ -90,18 +92,11 @@ class Screen:
     """How the runs of one command are shown.
 
     Args:
-        title: such as ``run production``.
         as_json: one document at the end, and nothing else, on standard output.
-        request: of the runs, if known.
     """
 
-    settings: Settings
-    title: str
-    as_json: bool = False
-    request: Request | None = None
-    workers: int = 1
-    scheduler_url: str | None = None
-    began: float = field(default_factory=time.time)
+    watcher: Watcher
+    as_json: bool
     warnings: list[str] = field(default_factory=list)
     last_line: str = ""
 
@@ -135,7 +130,7 @@ class Screen:
             problem: in one line, if the command found one after its runs.
             line: print it also without a terminal; False for a command with its own line.
         """
-        record = self._record()
+        record = self.watcher.record()
         if self.as_json:
             print(json.dumps(self.to_json(record, code, problem), ensure_ascii=False))
         elif self.live and record is not None:
@@ -148,10 +143,10 @@ class Screen:
     ) -> dict[str, Any]:
         """All facts for programs: the record of the run, its warnings, and paths."""
         return {
-            "title": self.title,
+            "title": self.watcher.title,
             "exit_code": code,
             "problem": problem,
-            "seconds": round(time.time() - self.began, 3),
+            "seconds": round(time.time() - self.watcher.began, 3),
             "warnings": self.warnings,
             "run": record,
             **self._places(),
@@ -163,21 +158,13 @@ class Screen:
         rows = sum(chunk["rows"] or 0 for chunk in built)
         what = f"{plural(len(built), 'chunk')}, {count(rows)} rows, " if built else ""
         warned = f"{plural(len(self.warnings), 'warning')}, " if self.warnings else ""
+        took = duration(time.time() - self.watcher.began)
         return (
-            f"{self.title}: {record['outcome']} in {duration(time.time() - self.began)}: "
+            f"{self.watcher.title}: {record['outcome']} in {took}: "
             f"{what}{warned}g5 runs show {record['run_id']}"
         )
 
     def _draw(self, child: subprocess.Popen[str], lines: queue.SimpleQueue[str]) -> None:
-        watcher = Watcher(
-            self.settings,
-            self.title,
-            log_setup.run_id(),
-            self.began,
-            self.request,
-            self.workers,
-            self.scheduler_url,
-        )
         console = Console(highlight=False)
         with Live(
             console=console, auto_refresh=False, transient=True, redirect_stdout=False,
@@ -186,7 +173,7 @@ class Screen:
             while child.poll() is None:
                 with suppress(PipelineError, OSError):  # what cannot be read is shown later
                     facts = replace(
-                        watcher.look(child.pid, time.time()),
+                        self.watcher.look(child.pid, time.time()),
                         warnings=tuple(self.warnings),
                         last_line=self.last_line,
                     )
@@ -250,7 +237,7 @@ class Screen:
         return lines
 
     def _places(self) -> dict[str, Any]:
-        root = self.settings.data_output_dir
+        root = self.watcher.settings.data_output_dir
         files = {
             "labels": root / "labels" / "labels.json",
             "report": root / "reports" / "latest.html",
@@ -258,13 +245,6 @@ class Screen:
         }
         there = {name: str(path) if path.exists() else None for name, path in files.items()}
         return {"dataset": _dataset(root), **there}
-
-    def _record(self) -> RunDocument | None:
-        root = self.settings.data_output_dir
-        try:
-            return RunHistory(root).so_far(log_setup.run_id())
-        except PipelineError:
-            return None
 
 
 def _current_run(settings: Settings) -> tuple[Watcher, int] | None:

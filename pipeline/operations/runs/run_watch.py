@@ -132,7 +132,7 @@ class Watcher:
             now: seconds since the epoch.
         """
         root = self.settings.data_output_dir
-        record = self._record()
+        record = self.record()
         progress = ProgressBoard(root).of_run(self.run_id)
         chunks = self._chunks(record, progress, now)
         steps = steps_of(record, progress, now)
@@ -148,7 +148,8 @@ class Watcher:
             page=self.scheduler_url,
         )
 
-    def _record(self) -> RunDocument | None:
+    def record(self) -> RunDocument | None:
+        """The record so far; None without a readable one."""
         try:
             return RunHistory(self.settings.data_output_dir).so_far(self.run_id)
         except PipelineError:
