@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.cli.terminal import options
 from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
-from pipeline.operations.runs.luigid_server import PORT, Central
+from pipeline.operations.runs.luigid_server import PORT, LuigidServer
 
 _PATIENCE_S = 30.0
 
@@ -41,25 +41,25 @@ def run(args: argparse.Namespace) -> int:
         MissingData: there is none to stop.
         StorageError, PipelineError: it cannot be started.
     """
-    central = Central(options.settings_of(args).data_output_dir)
+    server = LuigidServer(options.settings_of(args).data_output_dir)
     if args.stop:
-        pid, killed = central.stop(_PATIENCE_S)
+        pid, killed = server.stop(_PATIENCE_S)
         how = "killed, it did not end in time" if killed else "stopped, its state is saved"
         print(f"luigid: {how} (pid {pid})")
         return ExitCode.DONE
-    found = central.running()
+    found = server.running()
     if found is not None:
         print(f"luigid: already running, pid {found.pid}")
-        _print_addresses(found.url, central.log)
+        _print_addresses(found.url, server.log)
         return ExitCode.DONE
     if args.background:
-        started = central.start(args.port)
+        started = server.start(args.port)
         print(f"luigid: running in the background, pid {started.pid}")
-        _print_addresses(started.url, central.log)
+        _print_addresses(started.url, server.log)
         return ExitCode.DONE
-    print(f"luigid: http://127.0.0.1:{args.port}, until interrupted; log {central.log}")
+    print(f"luigid: http://127.0.0.1:{args.port}, until interrupted; log {server.log}")
     sys.stdout.flush()
-    central.become(args.port)
+    server.become(args.port)
     return ExitCode.DONE
 
 

@@ -1,4 +1,4 @@
-"""Fetches one source of a run, under the orders sent from the page of luigid."""
+"""Fetches one source of a run, and follows messages from the page of luigid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.operations.fetching import account
 from pipeline.operations.fetching.closed_months import recheck_closed
 from pipeline.operations.fetching.snapshot_range import SnapshotRange
 from pipeline.operations.fetching.source_fetch import fetch_snapshot
-from pipeline.operations.runs.scheduler_messages import Orders, listening
+from pipeline.operations.runs.scheduler_messages import FetchControl, listening
 
 
 def fetch_source(
@@ -36,12 +36,12 @@ def fetch_source(
     settings = account.settled(settings)  # of a run: known since it began
     account.keep(settings)
     lanes = Lanes(settings.index_option_parallel_concurrency)
-    orders = Orders(lanes)
+    control = FetchControl(lanes)
 
     def progress(done: int, total: int) -> None:
         report(done, total)
-        orders.check(done, total)
+        control.check(done, total)
 
-    with listening(messages, orders.obey), account.explained(settings, source):
-        recheck_closed(settings, lambda: orders.check(0, 1))
+    with listening(messages, control.follow), account.explained(settings, source):
+        recheck_closed(settings, lambda: control.check(0, 1))
         fetch_snapshot(settings, source, wanted, fresh_after, progress, lanes)

@@ -87,7 +87,7 @@ format = %(asctime)s %(levelname)s %(name)s: %(message)s
 
 
 @dataclass(frozen=True)
-class Scheduler:
+class RunningLuigid:
     """A running luigid.
 
     Attributes:
@@ -98,7 +98,7 @@ class Scheduler:
     url: str
 
 
-class Central:
+class LuigidServer:
     """The luigid of an output root.
 
     Attributes:
@@ -113,15 +113,15 @@ class Central:
         self._url = self.folder / "url"
         self._pid = PidFile(self.folder / "luigid.pid")
 
-    def running(self) -> Scheduler | None:
+    def running(self) -> RunningLuigid | None:
         """The running luigid; None without one."""
         process = self._pid.process()
         if process is None:
             return None
         with os_errors(self._url, "cannot be read"):
-            return Scheduler(process.pid, self._url.read_text("utf-8").strip())
+            return RunningLuigid(process.pid, self._url.read_text("utf-8").strip())
 
-    def start(self, port: int) -> Scheduler:
+    def start(self, port: int) -> RunningLuigid:
         """Start it in the background and wait until it answers.
 
         Raises:
@@ -145,7 +145,7 @@ class Central:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and process.poll() is None:
             if answers(_url(port)):
-                return Scheduler(process.pid, _url(port))
+                return RunningLuigid(process.pid, _url(port))
             time.sleep(_POLL_S)
         process.kill()
         process.wait()

@@ -21,8 +21,8 @@ _LOOK_S = 0.2  # between reads of the queue: short enough for people
 _CONCURRENCY = re.compile(r"concurrency\s*=\s*([0-9]{1,9})")
 
 
-class Orders:
-    """The orders given to one fetch so far.
+class FetchControl:
+    """Follows the messages to one fetch.
 
     Args:
         lanes: of the fetch; resized on request.
@@ -32,7 +32,7 @@ class Orders:
         self._lanes = lanes
         self._stop = threading.Event()
 
-    def obey(self, text: str) -> str:
+    def follow(self, text: str) -> str:
         """Follow a message; returns the answer."""
         words = text.strip().lower()
         if words == "stop":
@@ -64,7 +64,7 @@ class Orders:
 
 
 @contextmanager
-def listening(messages: Any, obey: Callable[[str], str]) -> Iterator[None]:
+def listening(messages: Any, follow: Callable[[str], str]) -> Iterator[None]:
     """Answer the messages of a task while the block runs.
 
     Args:
@@ -75,7 +75,7 @@ def listening(messages: Any, obey: Callable[[str], str]) -> Iterator[None]:
         return
     over = threading.Event()
     thread = threading.Thread(
-        target=_listen, args=(messages, obey, over), name="messages", daemon=True
+        target=_listen, args=(messages, follow, over), name="messages", daemon=True
     )
     thread.start()
     try:
@@ -85,13 +85,13 @@ def listening(messages: Any, obey: Callable[[str], str]) -> Iterator[None]:
         thread.join()
 
 
-def _listen(messages: Any, obey: Callable[[str], str], over: threading.Event) -> None:
+def _listen(messages: Any, follow: Callable[[str], str], over: threading.Event) -> None:
     while not over.wait(_LOOK_S):
         try:
             message = messages.get(False)
         except queue.Empty:
             continue
-        answer = obey(str(message))
+        answer = follow(str(message))
         log.info("message %r: %s", str(message), answer)
         try:
             message.respond(html.escape(answer))  # the page shows it as HTML

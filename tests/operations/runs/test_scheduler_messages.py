@@ -1,4 +1,4 @@
-"""Orders to a running fetch, and what it answers."""
+"""FetchControl to a running fetch, and what it answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.api.http.concurrency import Lanes
 from pipeline.errors import Stopped
-from pipeline.operations.runs.scheduler_messages import Orders, listening
+from pipeline.operations.runs.scheduler_messages import FetchControl, listening
 
 
 class Message:
@@ -51,28 +51,28 @@ class Message:
 def test_a_number_of_threads_is_taken_or_explained(text: str, number: int, answer: str) -> None:
     """What cannot be meant changes nothing and ends nothing."""
     lanes = Lanes(8)
-    orders = Orders(lanes)
-    assert answer in orders.obey(text)
+    control = FetchControl(lanes)
+    assert answer in control.follow(text)
     assert lanes.number == number
-    orders.check(3, 10)
+    control.check(3, 10)
 
 
 def test_stop_ends_the_fetch_where_days_are_kept() -> None:
     """Not when all of them have come anyway."""
-    orders = Orders(Lanes(8))
-    orders.check(311, 590)
-    assert "stopping" in orders.obey("STOP")
-    orders.check(590, 590)
+    control = FetchControl(Lanes(8))
+    control.check(311, 590)
+    assert "stopping" in control.follow("STOP")
+    control.check(590, 590)
     with pytest.raises(Stopped, match=r"^stopped on request after 312 of 590 days \("):
-        orders.check(312, 590)
+        control.check(312, 590)
 
 
 def test_messages_are_answered_as_html_while_the_task_runs() -> None:
     """An answer that does not arrive disturbs nothing; afterwards nobody listens."""
     inbox: queue.Queue[Message] = queue.Queue()
-    orders = Orders(Lanes(8))
+    control = FetchControl(Lanes(8))
     lost, heard = Message("stop", deaf=True), Message("<b>")
-    with listening(inbox, orders.obey):
+    with listening(inbox, control.follow):
         inbox.put(lost)
         inbox.put(heard)
         assert heard.answered.wait(10)
@@ -80,5 +80,5 @@ def test_messages_are_answered_as_html_while_the_task_runs() -> None:
     late = Message("stop")
     inbox.put(late)
     assert not late.answered.wait(0.5)
-    with listening(None, orders.obey):
+    with listening(None, control.follow):
         pass
