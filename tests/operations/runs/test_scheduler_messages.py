@@ -1,4 +1,4 @@
-"""FetchControl to a running fetch, and what it answers."""
+"""Messages to a running fetch, and its answers."""
 
 from __future__ import annotations
 
