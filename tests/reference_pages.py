@@ -63,8 +63,8 @@ def _flags() -> str:
     """Every command with its flags, by its own parser."""
     parser = argparse.ArgumentParser(prog="g5")
     commands = parser.add_subparsers()
-    for module, _ in cli._COMMANDS.values():
-        import_module(f"pipeline.cli.{module}").add_parser(commands)
+    for command, (module, _) in cli._COMMANDS.items():
+        import_module(f"pipeline.cli.{module}").add_arguments(commands.add_parser(command))
     texts = [
         (
             "# Flags of every command\n\n"

@@ -1,4 +1,4 @@
-"""The ``g5`` command: one module per subcommand, each with ``add_parser`` and ``run``.
+"""The ``g5`` command: one module per subcommand, each with ``add_arguments`` and ``run``.
 
 Only the module of the command asked for is loaded, so that frequent checks do not wait for the
 simulator.
@@ -72,10 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     asked = words[0] if words else ""
     for command, (module, text) in _COMMANDS.items():
+        subparser = subparsers.add_parser(command, help=text)
         if command == asked:
-            import_module(f"pipeline.cli.{module}").add_parser(subparsers)
-        else:
-            subparsers.add_parser(command, help=text)
+            import_module(f"pipeline.cli.{module}").add_arguments(subparser)
     args = parser.parse_args(words)
     args.words = words
     try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
 
@@ -32,16 +30,6 @@ def test_an_interrupt_is_one_line(
     monkeypatch.setattr(sim, "run", interrupted)
     assert cli.main(["sim", "serve", "--start", "2024-01-04", "--end", "2024-01-05"]) == 130
     assert capsys.readouterr().err == "g5 sim: interrupted\n"
-
-
-def test_the_list_of_commands_says_what_each_says_itself() -> None:
-    """The help of the command alone loads none of them, so it keeps a copy of their words."""
-    own = argparse.ArgumentParser().add_subparsers()
-    for module, _ in cli._COMMANDS.values():
-        import_module(f"pipeline.cli.{module}").add_parser(own)
-    assert {entry.dest: entry.help for entry in own._choices_actions} == {
-        command: text for command, (_, text) in cli._COMMANDS.items()
-    }
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,12 @@ from pipeline.filesystem import atomic
 from pipeline.operations.inspection import audit_run
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``audit`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "audit",
-        help="rebuild days from less than all data and compare every column",
-        description="Rebuilds days of complete chunks from what was public then, in chunks of "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``audit``."""
+    parser.description = (
+        "Rebuilds days of complete chunks from what was public then, in chunks of "
         "other lengths, day by day and with the records in another order. Exit code 0: no column "
-        "differs in a bit; 1: findings; 2: cannot check.",
+        "differs in a bit; 1: findings; 2: cannot check."
     )
     parser.add_argument("--start", type=options.day, required=True, help="first day, YYYY-MM-DD")
     parser.add_argument("--end", type=options.day, required=True, help="last day, YYYY-MM-DD")

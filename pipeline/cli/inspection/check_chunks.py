@@ -55,13 +55,11 @@ class _Report:
         )
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``check-chunks`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "check-chunks",
-        help="states of all chunks, and their columns against the manifest",
-        description="Reads status files and Parquet footers only. Exit code 0: nothing to say; "
-        "1: findings; 2: cannot check.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``check-chunks``."""
+    parser.description = (
+        "Reads status files and Parquet footers only. Exit code 0: nothing to say; "
+        "1: findings; 2: cannot check."
     )
     parser.add_argument("--chunks-dir", type=place_of, help="default: chunks/ of data_output_dir")
     parser.add_argument(

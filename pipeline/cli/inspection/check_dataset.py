@@ -26,14 +26,12 @@ from pipeline.operations.inspection.dataset_target import Target, target
 _NAMED = 20  # findings of one check that are printed; the report has all
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``check-dataset`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "check-dataset",
-        help="keys, days, columns and drift of the merged dataset",
-        description="Reads the whole file and writes validation/dataset_quality.json, also when "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``check-dataset``."""
+    parser.description = (
+        "Reads the whole file and writes validation/dataset_quality.json, also when "
         "the file cannot be read. Exit code 0: nothing to say, 1: findings, 2: cannot check. What "
-        "changed between chunks is a warning.",
+        "changed between chunks is a warning."
     )
     parser.add_argument(
         "--dataset", type=place_of, metavar="FILE", help="default: the published one"

@@ -17,9 +17,8 @@ from pipeline.report import data_dictionary
 _FORMS = (".md", ".html", ".parquet")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``dictionary`` to the commands of g5."""
-    parser = subparsers.add_parser("dictionary", help="print or write the data dictionary")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``dictionary``."""
     parser.add_argument(
         "--output",
         type=Path,

@@ -21,14 +21,12 @@ _MARK = 9  # "problem" and two blanks
 _ABOUT = 16
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``doctor`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "doctor",
-        help="check key, plan, every endpoint, limits and machine within a minute",
-        description="Asks each source of the plan at most twice, on your own key, and holds every "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``doctor``."""
+    parser.description = (
+        "Asks each source of the plan at most twice, on your own key, and holds every "
         "field against what g5 expects. Builds nothing. Exit code 0: all is well; 1: findings, "
-        "each with what to do; 2: cannot check.",
+        "each with what to do; 2: cannot check."
     )
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument(

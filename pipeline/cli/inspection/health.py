@@ -16,13 +16,11 @@ from pipeline.operations.runs import alert_sender
 _LATE_HOURS = LATE_AFTER / dt.timedelta(hours=1)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``health`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "health",
-        help="check chunks, dataset, runs, disk and scheduler; quiet when all is well",
-        description="For cron, every five minutes; never disturbs a run. Exit code 0: all is well; "
-        "1: findings, one line each; 2: cannot check.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``health``."""
+    parser.description = (
+        "For cron, every five minutes; never disturbs a run. Exit code 0: all is well; "
+        "1: findings, one line each; 2: cannot check."
     )
     parser.add_argument("--json", action="store_true", help="one JSON document, findings or not")
     parser.add_argument(

@@ -17,13 +17,11 @@ from pipeline.operations.planning.request_estimate import SourcePlan
 from pipeline.operations.planning.run_preview import DUE, Plan
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``plan`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "plan",
-        help="what a run would do and why, with nothing written",
-        description="Takes the flags of BuildAll. Exit code 0: nothing to do; 3: work to do; "
-        "2: it cannot be told. When the cache has no trading calendar, the API is asked for it.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``plan``."""
+    parser.description = (
+        "Takes the flags of BuildAll. Exit code 0: nothing to do; 3: work to do; "
+        "2: it cannot be told. When the cache has no trading calendar, the API is asked for it."
     )
     options.add_request(parser)
     parser.add_argument(

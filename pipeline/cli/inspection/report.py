@@ -11,13 +11,11 @@ from pipeline.exit_codes import ExitCode
 from pipeline.operations.building.report_build import build_report
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``report`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "report",
-        help="write the report about the published dataset anew and print its path",
-        description="Every run of BuildAll ends with a report. This one knows of that run too, "
-        "and of what has happened since. reports/latest.html shows the newest.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``report``."""
+    parser.description = (
+        "Every run of BuildAll ends with a report. This one knows of that run too, "
+        "and of what has happened since. reports/latest.html shows the newest."
     )
     parser.add_argument(
         "--lang", choices=("auto", "en", "ja"), default="auto",

@@ -21,13 +21,11 @@ from pipeline.operations.planning.output_state import ChunkState, Standing
 _EVERY_S = 5.0
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``status`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "status",
-        help="chunks, gate, dataset, labels and latest run as they stand",
-        description="Exit code 0: all is complete; 3: there is work to do; 2: cannot check. "
-        "What was published since is not asked: see g5 plan.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``status``."""
+    parser.description = (
+        "Exit code 0: all is complete; 3: there is work to do; 2: cannot check. "
+        "What was published since is not asked: see g5 plan."
     )
     parser.add_argument("--watch", action="store_true", help="again and again, until interrupted")
     parser.add_argument(

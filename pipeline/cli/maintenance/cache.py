@@ -25,12 +25,9 @@ from pipeline.operations.planning import run_plan, waiting_corrections
 _OLD_DAYS = 90
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``cache list``, ``show``, ``corrections`` and ``prune`` to the commands of g5."""
-    cache = subparsers.add_parser(
-        "cache", help="list, show or prune the source cache; what was corrected in it"
-    )
-    actions = cache.add_subparsers(dest="action", required=True)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``cache``."""
+    actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="snapshots with sizes and ages")
     listing.set_defaults(run=run_list)
     show = actions.add_parser("show", help="one snapshot and its parts")

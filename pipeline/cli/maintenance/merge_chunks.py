@@ -31,13 +31,11 @@ from pipeline.operations.planning import label_staleness, output_state, run_plan
 _HASH = re.compile(r"[0-9a-f]{16}")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``merge-chunks`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "merge-chunks",
-        help="merge the chunks that are there, without a run",
-        description="Merges the chunks of a folder and publishes the result as the latest "
-        "dataset. Chunks of different schemas or origins are never merged.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``merge-chunks``."""
+    parser.description = (
+        "Merges the chunks of a folder and publishes the result as the latest "
+        "dataset. Chunks of different schemas or origins are never merged."
     )
     parser.add_argument("--chunks-dir", type=place_of, help="default: chunks/ of data_output_dir")
     parser.add_argument(

@@ -16,13 +16,11 @@ from pipeline.market.calendar.periods import require_order
 from pipeline.operations.planning import forced_rebuild, run_plan, waiting_corrections
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``rebuild`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "rebuild",
-        help="ask that chunks be built once more",
-        description="Leaves a request beside each chunk. The next run that covers it builds it "
-        "anew; until then the present one stays readable. A run that dies finishes later.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``rebuild``."""
+    parser.description = (
+        "Leaves a request beside each chunk. The next run that covers it builds it "
+        "anew; until then the present one stays readable. A run that dies finishes later."
     )
     parser.add_argument("chunks", nargs="*", metavar="CHUNK", help="such as 2020Q1")
     parser.add_argument("--start", type=options.day, help="all that touch the days from here")

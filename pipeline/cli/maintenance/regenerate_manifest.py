@@ -18,11 +18,8 @@ from pipeline.manifest import Manifest, columns_of, diff, from_json, to_json
 from pipeline.operations.planning import run_plan
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``regenerate-manifest`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "regenerate-manifest", help="write the schema manifest from the catalogue or a chunk"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``regenerate-manifest``."""
     parser.add_argument("--version", required=True, help="new version, X.Y.Z")
     parser.add_argument(
         "--reference-chunk", type=Path, help="take the columns of this Parquet file"

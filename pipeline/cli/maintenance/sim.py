@@ -42,10 +42,9 @@ _LIMITS, _FILES = LimitOptions(), BulkOptions()
 _POLL_S = 0.3
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``sim serve`` to the commands of g5."""
-    sim = subparsers.add_parser("sim", help="synthetic J-Quants v2 server")
-    actions = sim.add_subparsers(dest="action", required=True)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``sim``."""
+    actions = parser.add_subparsers(dest="action", required=True)
     serve = actions.add_parser("serve", help="serve a synthetic market until stopped")
     serve.add_argument("--port", type=int, default=0, help="0: any free one (default)")
     serve.add_argument("--stocks", type=int, default=200, help="ordinary shares at the start")

@@ -13,14 +13,12 @@ from pipeline.operations.planning import run_profiles
 from pipeline.operations.runs import alert_sender, daily_update
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``daily`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "daily",
-        help="bring the dataset up to the last published session",
-        description="For cron; may be started every hour. One line says what came of it. Exit "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``daily``."""
+    parser.description = (
+        "For cron; may be started every hour. One line says what came of it. Exit "
         "code 0: done, or nothing to do; 10: another run is writing; else that of the step that "
-        "failed.",
+        "failed."
     )
     parser.add_argument(
         "--wait", type=options.number(0, 24 * 60), default=0, metavar="MINUTES",

@@ -28,16 +28,15 @@ _KEY = "simulator"  # not a secret: the simulator's own
 _HISTORY = dt.timedelta(days=2200)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``demo`` to the commands of g5."""
-    demo = subparsers.add_parser("demo", help="build a dataset from the simulator, without a key")
-    demo.add_argument("--start", type=dt.date.fromisoformat, default=dt.date(2024, 1, 4))
-    demo.add_argument("--end", type=dt.date.fromisoformat, default=dt.date(2024, 6, 28))
-    demo.add_argument("--stocks", type=int, default=300, help="size of the market")
-    demo.add_argument("--seed", type=int, default=7)
-    demo.add_argument("--output", type=place_of, default=place_of("output-demo"))
-    demo.add_argument("--workers", type=int, default=2, help="task processes at a time")
-    demo.set_defaults(run=run)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``demo``."""
+    parser.add_argument("--start", type=dt.date.fromisoformat, default=dt.date(2024, 1, 4))
+    parser.add_argument("--end", type=dt.date.fromisoformat, default=dt.date(2024, 6, 28))
+    parser.add_argument("--stocks", type=int, default=300, help="size of the market")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--output", type=place_of, default=place_of("output-demo"))
+    parser.add_argument("--workers", type=int, default=2, help="task processes at a time")
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,14 +14,12 @@ from pipeline.operations.runs.luigid_server import PORT, LuigidServer
 _PATIENCE_S = 30.0
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``luigid`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "luigid",
-        help="the central scheduler: watch runs in a browser",
-        description="Starts Luigi's scheduler for this output root, on this machine only; runs use "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``luigid``."""
+    parser.description = (
+        "Starts Luigi's scheduler for this output root, on this machine only; runs use "
         "it by --scheduler-url. Does nothing if it already runs. Exit code 20 of --stop: there is "
-        "none.",
+        "none."
     )
     parser.add_argument(
         "--port", type=options.whole(1, 65535), default=PORT, help=f"(default {PORT})"

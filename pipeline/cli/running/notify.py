@@ -15,13 +15,11 @@ from pipeline.report.alert_rules import Message
 _NONE = "no channel: set receiver in [email] of luigi.cfg, or G5_WEBHOOK_URL in the environment"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``notify`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "notify",
-        help="where alerts go, and whether they arrive",
-        description="Shows the channels and the alerts that are open. Exit code 0: all is well; "
-        "1: with --test, a channel did not take the message; 2: no channel is configured.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``notify``."""
+    parser.description = (
+        "Shows the channels and the alerts that are open. Exit code 0: all is well; "
+        "1: with --test, a channel did not take the message; 2: no channel is configured."
     )
     parser.add_argument("--test", action="store_true", help="send a message through every channel")
     parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")

@@ -41,14 +41,12 @@ from pipeline.run_state.pid_file import PidFile
 _PROFILES = (*run_profiles.SHIPPED, "merge", "custom")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``run`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "run",
-        help="start a run: production, incremental, merge or custom",
-        description="production: every chunk from the first day on. incremental: the newest chunk. "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``run``."""
+    parser.description = (
+        "production: every chunk from the first day on. incremental: the newest chunk. "
         "merge: the chunks that are there, with labels. custom: as a file of your own says. The "
-        "exit code is that of luigi.",
+        "exit code is that of luigi."
     )
     parser.add_argument("profile", choices=_PROFILES)
     parser.add_argument("--config", type=Path, metavar="FILE", help="with custom: a file like "

@@ -18,13 +18,11 @@ from pipeline.run_state.history import RunHistory
 _SHOWN = 20
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``runs`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "runs",
-        help="past runs and what each of them did",
-        description="Every run that locked the output root, the newest first; g5 runs show ID "
-        "prints everything about one. A killed run is shown by what it left.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``runs``."""
+    parser.description = (
+        "Every run that locked the output root, the newest first; g5 runs show ID "
+        "prints everything about one. A killed run is shown by what it left."
     )
     parser.add_argument("what", nargs="?", choices=("list", "show"), default="list")
     parser.add_argument("run_id", nargs="?", metavar="ID", help="with show: or its beginning")

@@ -12,13 +12,11 @@ from pipeline.operations.runs import background_run
 _PATIENCE_S = 30.0
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``stop`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "stop",
-        help="end a run in the background",
-        description="Asks the run to end, and kills it if it does not. Finished chunks and fetched "
-        "days are kept; the next run continues from there. Exit code 20: there is no such run.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``stop``."""
+    parser.description = (
+        "Asks the run to end, and kills it if it does not. Finished chunks and fetched "
+        "days are kept; the next run continues from there. Exit code 20: there is no such run."
     )
     parser.add_argument("profile", nargs="?", help="as started (default: every one)")
     parser.add_argument(

@@ -21,15 +21,13 @@ from pipeline.tasks.worker import remote_worker
 log = logging.getLogger(__name__)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``worker`` to the commands of g5."""
-    parser = subparsers.add_parser(
-        "worker",
-        help="help the runs of a central scheduler: build chunks on this host",
-        description="Joins luigid and builds chunks of its runs, into the output root that all "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``worker``."""
+    parser.description = (
+        "Joins luigid and builds chunks of its runs, into the output root that all "
         "hosts share, until it is asked to leave (SIGTERM, Ctrl-C): it finishes its builds; a "
         "second signal ends it at once. It needs no API key. Exit code 2: this host has other "
-        "code, another manifest or another output root than the run.",
+        "code, another manifest or another output root than the run."
     )
     parser.add_argument("--scheduler-url", metavar="URL", help="of luigid (default: as configured)")
     parser.add_argument(
