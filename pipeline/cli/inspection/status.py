@@ -14,7 +14,6 @@ from typing import Any
 from pipeline.cli.terminal import options
 from pipeline.cli.terminal.text_tables import age, count, plural, size, table
 from pipeline.dataset.chunk_store import utc_now
-from pipeline.filesystem.location import place_of
 from pipeline.operations.planning import output_state
 from pipeline.operations.planning.output_state import ChunkState, Standing
 
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"with --watch (default {_EVERY_S:g})",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON document on one line")
-    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
+    options.add_output(parser)
     parser.set_defaults(run=run)
 
 

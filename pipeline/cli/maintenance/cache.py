@@ -18,7 +18,7 @@ from pipeline.cli.terminal import options
 from pipeline.cli.terminal.text_tables import plural, size, table
 from pipeline.errors import MissingData
 from pipeline.exit_codes import ExitCode
-from pipeline.filesystem.location import on_host, place_of, relative
+from pipeline.filesystem.location import on_host, relative
 from pipeline.operations.fetching import closed_months
 from pipeline.operations.planning import run_plan, waiting_corrections
 
@@ -51,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prune.add_argument("--dry-run", action="store_true", help="only say what would go")
     prune.set_defaults(run=run_prune)
     for action in (listing, show, fixed, prune):
-        action.add_argument(
-            "--output", type=place_of, help="output root (default: data_output_dir)"
-        )
+        options.add_output(action)
 
 
 def run_list(args: argparse.Namespace) -> int:

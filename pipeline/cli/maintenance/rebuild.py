@@ -11,7 +11,6 @@ from pipeline.dataset import rebuild_requests
 from pipeline.dataset.chunk_store import ChunkStore
 from pipeline.errors import UsageError
 from pipeline.exit_codes import ExitCode
-from pipeline.filesystem.location import place_of
 from pipeline.market.calendar.periods import require_order
 from pipeline.operations.planning import forced_rebuild, run_plan, waiting_corrections
 
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take back requests that no build has answered (without chunks: all of them)",
     )  # fmt: skip
     parser.add_argument("--reason", default="g5 rebuild", help="kept with the request")
-    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
+    options.add_output(parser)
     parser.set_defaults(run=run)
 
 

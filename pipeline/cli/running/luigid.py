@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pipeline.cli.terminal import options
 from pipeline.exit_codes import ExitCode
-from pipeline.filesystem.location import place_of
 from pipeline.operations.runs.luigid_server import PORT, LuigidServer
 
 _PATIENCE_S = 30.0
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--background", action="store_true", help="detach; end it with --stop")
     how.add_argument("--stop", action="store_true", help="save its state and end it")
-    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
+    options.add_output(parser)
     parser.set_defaults(run=run)
 
 

@@ -8,7 +8,6 @@ import sys
 
 from pipeline.cli.terminal import options
 from pipeline.exit_codes import ExitCode
-from pipeline.filesystem.location import place_of
 from pipeline.operations.runs import alert_sender
 from pipeline.report.alert_rules import Message
 
@@ -22,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "1: with --test, a channel did not take the message; 2: no channel is configured."
     )
     parser.add_argument("--test", action="store_true", help="send a message through every channel")
-    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
+    options.add_output(parser)
     parser.set_defaults(run=run)
 
 

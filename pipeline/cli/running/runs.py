@@ -12,7 +12,6 @@ from pipeline.cli.terminal.text_tables import age, count, duration, plural, size
 from pipeline.dataset.chunk_store import utc_now
 from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.document_types import RunChunk, RunDocument
-from pipeline.filesystem.location import place_of
 from pipeline.run_state.history import RunHistory
 
 _SHOWN = 20
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how many are listed (default {_SHOWN})",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="JSON on one line")
-    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
+    options.add_output(parser)
     parser.set_defaults(run=run, error=parser.error)
 
 

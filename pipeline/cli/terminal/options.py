@@ -34,9 +34,14 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         )  # fmt: skip
 
 
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """``--output``."""
+    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """``--output``, and every option of ``luigi.cfg`` as ``luigi`` itself takes it."""
-    parser.add_argument("--output", type=place_of, help="output root (default: data_output_dir)")
+    add_output(parser)
     group = parser.add_argument_group("settings, as in luigi.cfg and its environment variables")
     for name, option in configuration.OPTIONS.items():
         group.add_argument(

@@ -40,10 +40,6 @@ def g5(
 
 
 CASES: dict[str, tuple[tuple[str, ...], int, str]] = {
-    "wrong setting": (
-        *(("custom", "--config", "setting.cfg"), 2),
-        "index_option_parallel_concurrency 'many': expected a whole number from 1 to 200",
-    ),
     "no first day": (("custom", "--config", "day.cfg"), 2, "custom: no first day (give --start"),
     "future": (
         *(("production", "--background", "--end", "2024-06-30"), 2),
@@ -53,13 +49,8 @@ CASES: dict[str, tuple[tuple[str, ...], int, str]] = {
         *(("production", "--background", "--output", "day.cfg"), 2),
         "day.cfg is not a folder",
     ),
-    "flag": (("production", "--g5-plan", "gold"), 2, "plan 'gold': expected one of"),
-    "nothing to merge": (("merge",), 20, "no chunk in"),
 }
 FILES = {
-    "key.cfg": "[g5]\nsource_cash_mode = off\n",
-    "type.cfg": "[BuildAll]\nchunk_months = three\n",
-    "setting.cfg": "[g5]\nindex_option_parallel_concurrency = many\n",
     "day.cfg": "[BuildAll]\nchunk_months = 3\n",
 }
 
@@ -95,40 +86,14 @@ def test_it_is_refused(
     assert {path.name for path in folder.iterdir()} == set(FILES)
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("custom",), "--config: goes with custom"),
-        (("merge", "--config", "key.cfg"), "--config: goes with custom"),
-        (("custom", "--config", "gone.cfg"), "gone.cfg: does not exist"),
-        (("custom", "--config", "key.cfg"), "did you mean source_cache_mode?"),
-        (("custom", "--config", "type.cfg"), "[BuildAll] chunk_months 'three': expected a whole"),
-    ],
-)
-def test_a_file_that_does_not_do_is_refused_before_anything_else(
-    words: tuple[str, ...],
-    said: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("words", [("custom",), ("merge", "--config", "day.cfg")])
+def test_a_file_goes_with_custom_and_custom_with_a_file(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, and the line names file, section and option."""
-    for name, content in FILES.items():
-        (tmp_path / name).write_text(content)
-    monkeypatch.chdir(tmp_path)
+    """What is wrong with a file itself: tests.cli.bad_inputs and test_run_profiles."""
     assert cli.main(["run", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("g5 run: error: ")
-    assert said in line
-
-
-def test_an_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    """Not even by the administrator, who finds out a little later."""
-    ended = g5(tmp_path, "run", "production", "--background", "--output", "/proc/here")
-    (line,) = ended.stderr.splitlines()
-    assert ended.returncode in {2, 30}
-    assert "/proc" in line
-    assert "writ" in line
+    assert line.startswith("g5 run: error: --config: goes with custom")
 
 
 def test_each_layer_of_settings_beats_the_next(tmp_path: Path) -> None:
