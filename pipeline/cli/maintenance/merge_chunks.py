@@ -27,6 +27,7 @@ from pipeline.exit_codes import ExitCode
 from pipeline.filesystem.location import place_of
 from pipeline.market.calendar.periods import Period
 from pipeline.operations.planning import label_staleness, output_state, run_plan, year_filter
+from pipeline.run_state.output_root import check_output
 
 _HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     root = args.output_dir or configuration.settings().data_output_dir
     folder = args.chunks_dir or configuration.settings().data_output_dir / "chunks"
     store = ChunkStore.at(folder)
-    run_plan.check_output(root)
+    check_output(root)
     chosen, notes = _chosen(store, args)
     run_plan.hold_output(root)
     if not args.filter_by_year:

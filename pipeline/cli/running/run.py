@@ -36,6 +36,7 @@ from pipeline.operations.planning import (
 from pipeline.operations.planning.run_request import Request
 from pipeline.operations.runs import alert_sender, background_run, daily_update
 from pipeline.run_state import output_lock
+from pipeline.run_state.output_root import check_output
 from pipeline.run_state.pid_file import PidFile
 
 _PROFILES = (*run_profiles.SHIPPED, "merge", "custom")
@@ -156,7 +157,7 @@ def _in_background(args: argparse.Namespace, settings: Settings, request: Reques
         assert request.end is not None
         run_plan.check_request(request.start, request.end, settings)
     root = settings.data_output_dir
-    run_plan.check_output(root)
+    check_output(root)
     holder = output_lock.holder(root)
     if holder is not None:
         raise AlreadyRunning(

@@ -16,6 +16,7 @@ from pipeline.operations.cluster import announcement, host_capacity
 from pipeline.operations.planning import run_plan
 from pipeline.operations.runs.luigi_command import configured_scheduler
 from pipeline.process import log_setup
+from pipeline.run_state.output_root import check_output
 from pipeline.tasks.worker import remote_worker
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if url is None:
         raise UsageError("--scheduler-url: expected the URL of the luigid to help", "see g5 luigid")
     root = settings.data_output_dir
-    run_plan.check_output(root)
+    check_output(root)
     run_plan.check_manifest()
     fits = host_capacity.of_host(settings.compute_threads)
     host = remote_worker.Host(

@@ -26,9 +26,9 @@ from pipeline.api.http.subscription import FoundPlan, find_plan, why_refused
 from pipeline.configuration import INDISPENSABLE, Settings
 from pipeline.errors import ApiError, PipelineError, UsageError
 from pipeline.operations.fetching.source_fetch import counted, flush_ledger, open_session
-from pipeline.operations.planning import run_plan
 from pipeline.process import task_process
 from pipeline.run_state.account_memory import AccountBook
+from pipeline.run_state.output_root import check_output
 
 #: An upgrade is noticed within this time; whoever upgrades may also set ``plan``.
 RECHECK_AFTER = dt.timedelta(days=7)
@@ -84,7 +84,7 @@ def keep(settings: Settings) -> None:
     found = _unkept.pop(str(root), None)
     if found is None:
         return
-    run_plan.check_output(root)
+    check_output(root)
     remember(settings, found)
     flush_ledger(root)
     log.info(

@@ -33,6 +33,7 @@ from pipeline.operations.planning import label_staleness, run_plan, waiting_corr
 from pipeline.operations.runs.luigi_command import configured_scheduler
 from pipeline.quarantine import VALUE
 from pipeline.run_state import output_lock
+from pipeline.run_state.output_root import check_output
 from pipeline.run_state.pid_file import lives, pid_files
 
 LATE_AFTER = dt.timedelta(hours=12)  # published at night, built in the morning, late by afternoon
@@ -105,7 +106,7 @@ def output(question: Question) -> Iterator[Finding]:
     """The output root can be written, and the next dataset has room in it."""
     root = question.settings.data_output_dir
     try:
-        run_plan.check_output(root)
+        check_output(root)
     except UsageError as error:
         yield Finding("output", str(root), str(error))
         return

@@ -44,7 +44,7 @@ from pipeline.errors import (
 from pipeline.filesystem import documents
 from pipeline.filesystem.atomic import os_errors, sweep_leftovers, unreachable
 from pipeline.filesystem.local_copies import forget_unused
-from pipeline.filesystem.location import host_folder, is_remote, on_host, sizes_in
+from pipeline.filesystem.location import host_folder, is_remote, on_host
 from pipeline.manifest import Manifest, check, columns_of, from_json
 from pipeline.market.calendar.as_of import last_published_session
 from pipeline.market.calendar.periods import ChunkRange, chunk_ranges, require_order
@@ -54,6 +54,7 @@ from pipeline.operations.fetching.snapshot_range import SnapshotRange
 from pipeline.operations.runs import run_recorder
 from pipeline.process import log_setup, task_process
 from pipeline.run_state import output_lock
+from pipeline.run_state.output_root import check_output
 
 # The catalogue and the client are loaded where they are needed: the commands that look at chunks
 # want the manifest only.
@@ -135,34 +136,6 @@ def settings_of_step() -> Settings:
         check_manifest()
         hold_output(settings.data_output_dir)
     return settings
-
-
-def check_output(root: Path) -> None:
-    """Refuse an output folder that cannot be written, without writing anything.
-
-    Raises:
-        UsageError: it, or the nearest folder above it that exists, is no writable folder.
-    """
-    if is_remote(root):
-        _check_store(root)
-        return
-    existing = root
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        what = "is not writable" if existing.is_dir() else "is not a folder"
-        raise UsageError(
-            f"data_output_dir {root}: {existing} {what}", "choose a folder you can write to"
-        )
-
-
-def _check_store(root: Path) -> None:
-    """Ask an object store for something below the root."""
-    try:
-        with os_errors(root, "cannot be reached"):
-            sizes_in(root)
-    except StorageError as error:
-        raise UsageError(f"data_output_dir {error.message}", error.hint) from error
 
 
 def check_manifest() -> None:

@@ -30,6 +30,7 @@ from pipeline.operations.fetching.source_fetch import fetch_calendar, load_calen
 from pipeline.operations.planning import run_plan
 from pipeline.operations.planning.waiting_corrections import waiting
 from pipeline.operations.runs.luigi_command import Runner
+from pipeline.run_state.output_root import check_output
 
 _AGAIN_S = 15.0
 
@@ -100,7 +101,7 @@ def run(settings: Settings, runner: Runner, months: int, wait_s: float) -> Outco
         UsageError: nothing is published yet, or a setting is wrong.
         StorageError: the output root cannot be read.
     """
-    run_plan.check_output(settings.data_output_dir)
+    check_output(settings.data_output_dir)
     settings = account.settled(settings)
     calendar = calendar_of_today(settings)
     published = run_plan.last_published(settings, calendar)
