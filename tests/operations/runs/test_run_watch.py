@@ -1,179 +1,144 @@
-"""Watching a run in a browser: a real luigid, a slow vendor, and what people see and send."""
+"""What goes on in a run, told from its files."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-import re
-import socket
-import stat
+import os
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-from playwright.sync_api import Page, expect
 
-from pipeline.run_state.history import RunHistory
-from tests.browser import keep, page
-from tests.tasks.commands import FEW_SOURCES, NOBODY, Home, simulator, until
+from pipeline import configuration
+from pipeline.dataset.chunk_store import ChunkStore
+from pipeline.operations.runs import run_watch
+from pipeline.operations.runs.run_watch import ChunkFact, StepFact, Watcher, left_s, steps_of
+from pipeline.run_state.history import Note, RunHistory
+from pipeline.run_state.task_progress import Progress, ProgressBoard
+from tests.dataset.builders import build, january, order, rows
+from tests.servers import Handler, serving
 
-MARKET = ("--stocks", "4", "--start", "2024-01-04", "--end", "2024-06-28")
-RANGE = ("--start", "2024-01-04", "--end", "2024-06-28")
-DAYS = 120  # sessions of the range
-#: One source that is asked day by day is enough to watch.
-ONE_SOURCE = {
-    "UNAVAILABLE_SOURCES": f"{FEW_SOURCES['UNAVAILABLE_SOURCES']},topix,fin_summary",
-    "SOURCE_ROUTE": "requests",
-    "INDEX_OPTION_PARALLEL_CONCURRENCY": "1",
-}
-_WITHIN_MS = 60_000
-
-
-class Luigid:
-    """A luigid of an output root, and its API."""
-
-    def __init__(self, home: Home, url: str) -> None:
-        self.home = home
-        self.url = url
-        self.page = f"{url}/static/visualiser/index.html"
-
-    def tasks(self, status: str) -> dict[str, dict[str, Any]]:
-        query = {"data": json.dumps({"status": status, "upstream_status": ""})}
-        answer = requests.get(f"{self.url}/api/task_list", params=query, timeout=30).json()
-        found: dict[str, dict[str, Any]] = answer["response"]
-        return found
-
-    def progress(self) -> int:
-        """Of the fetch that runs; 0 while none does."""
-        return max(
-            (t["progress_percentage"] or 0 for t in self.tasks("RUNNING").values()), default=0
-        )
+NOW = 1_717_400_000.0
+FETCH = Progress("run-1", "FetchSource index_option", "index option", "days", 3, 10, NOW - 6, NOW)
 
 
 @pytest.fixture
-def luigid(tmp_path: Path) -> Iterator[Luigid]:
-    """Started as people start it, in the background; stopped with the test at the latest."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    home = Home(tmp_path / "out put", NOBODY, tmp_path, dict(ONE_SOURCE))
-    started = home.g5("luigid", "--background", "--port", port)
-    assert started.code == 0, started.told
-    try:
-        yield Luigid(home, f"http://127.0.0.1:{port}")
-    finally:
-        home.g5("luigid", "--stop")
+def watcher(tmp_path: Path) -> Watcher:
+    settings = replace(configuration.settings(), data_output_dir=tmp_path)
+    return Watcher(settings, "run production", "run-1", NOW - 60)
 
 
-def test_a_run_is_watched_told_and_stopped_from_the_page(luigid: Luigid) -> None:
-    """List, graph and moving progress; orders are obeyed and answered; the error can be read."""
-    again = luigid.home.g5("luigid", "--background")
-    assert "already running" in again.out
-    assert luigid.url in again.out
-    with simulator(*MARKET, "--latency-ms", "1500") as url, page(1280, 900) as tab:
-        tab.route(lambda asked: not asked.startswith(luigid.url), lambda route: route.abort())
-        home = Home(luigid.home.root, url, luigid.home.folder, luigid.home.environment)
-        with home.start("BuildAll", *RANGE, scheduler=("--scheduler-url", luigid.url)) as process:
-            until(lambda: luigid.progress() > 0)
-            _list_and_graph(tab, luigid)
-            _progress_moves(tab, luigid)
-            assert "expected stop, or concurrency=N" in _send(tab, "faster <b>please</b>")
-            assert "up to 2 requests at a time" in _send(tab, "concurrency=2")
-            assert "stopping" in _send(tab, "stop")
-            until(lambda: luigid.tasks("FAILED"))
-            (failed,) = luigid.tasks("FAILED").values()
-            source = failed["params"]["source"]
-            _error_is_read(tab, luigid, f"of {DAYS} days (they are kept")
-            process.terminate()  # or the other sources would follow
-            _, told = process.communicate(timeout=60)
-    assert process.returncode == 143
-    (line,) = [line for line in told.splitlines() if "error:" in line]
-    stopped = re.search(rf"FetchSource {source}: stopped on request after (\d+) of {DAYS}", line)
-    assert stopped, line
-    (record,) = RunHistory(home.root).records()
-    assert record["outcome"] == "stopped"
-    assert record["error"] in line
-    assert record["requests"][source] >= int(stopped[1])
-    kept = [
-        p for p in (home.root / "cache" / source).rglob("*") if p.suffix in {".arrow", ".parquet"}
+def begin(root: Path) -> RunHistory:
+    history = RunHistory(root)
+    texts: dict[str, Any] = {"parameters": {}, "settings": {}}
+    names = {"run_id": "run-1", "task": "BuildAll", "code_version": "1", "origin": "simulator"}
+    history.begin({**names, **texts, "profile": None})
+    return history
+
+
+def test_before_the_run_has_a_record_only_its_time_is_known(watcher: Watcher) -> None:
+    """And the memory of its process, which is this one here."""
+    facts = watcher.look(os.getpid(), NOW)
+    assert (facts.run_id, facts.seconds, facts.chunks, facts.steps) == (None, 60.0, (), ())
+    assert facts.memory is not None
+    assert facts.memory > 10_000_000
+    assert watcher.look(None, NOW).memory is None
+
+
+def test_chunks_and_steps_of_a_run_that_goes_on(watcher: Watcher) -> None:
+    """What is built, what is being built, what runs and what has ended."""
+    root = watcher.settings.data_output_dir
+    history, board, store = begin(root), ProgressBoard(root), ChunkStore(root)
+    build(store, "2020Q1", rows(january(6, 7)))
+    history.note("run-1", Note("FetchSource listed", NOW - 50, 4.0))
+    history.note("run-1", Note("BuildChunk 2020Q1", NOW - 40, 20.0))
+    board.write(FETCH)
+    board.write(replace(FETCH, task="FetchSource listed", told=NOW - 46.5))
+    build_2 = replace(FETCH, task="BuildChunk 2020Q2", began=NOW - 5, done=1, total=4, unit="steps")
+    board.write(build_2)
+    second = {"covered_from": dt.date(2020, 4, 1), "covered_to": dt.date(2020, 6, 30)}
+    with store.build(order("2020Q2", **second)) as writer:
+        facts = watcher.look(None, NOW)
+        writer.write(rows([dt.date(2020, 4, 1)]))
+    assert facts.run_id == "run-1"
+    assert [(c.chunk_id, c.state, c.rows) for c in facts.chunks] == [
+        ("2020Q1", "completed", 4),
+        ("2020Q2", "building", None),
     ]
-    assert kept, "the days that came are kept, each by itself or as a month"
-    metrics = requests.get(f"{luigid.url}/metrics", timeout=30).text
-    assert 'luigi_task_failed_total{family="FetchSource"} 1.0' in metrics
-    assert 'g5_run_outcome{outcome="stopped"} 1' in (home.root / "run/metrics/g5.prom").read_text()
-    _ends_with_its_state(luigid)
+    assert (facts.chunks[1].seconds, facts.chunks[1].done, facts.chunks[1].total) == (5.0, 1, 4)
+    assert facts.steps == (
+        StepFact("FetchSource listed", 4.0),
+        StepFact("FetchSource index_option", 6.0, None, True, 3, 10, "days"),
+    )
+    assert facts.left_s is not None
 
 
-def _list_and_graph(tab: Page, luigid: Luigid) -> None:
-    """Every task by family and parameters; the graph from the root down to the sources."""
-    tab.goto(luigid.page)
-    expect(tab.locator("#taskTable")).to_contain_text("chunk=2024Q2", timeout=_WITHIN_MS)
-    families = tab.inner_text("#familySidebar")
-    for family in ("BuildAll", "BuildChunk", "FetchSource", "MergeChunks", "ValidateSchema"):
-        assert family in families
-    listed = tab.inner_text("#taskTable")
-    assert '{"jquants_api":1}' in listed
-    (root,) = [task for task in luigid.tasks("PENDING") if task.startswith("BuildAll")]
-    keep(tab, "luigid-list")
-    tab.goto(f"{luigid.page}#tab=graph&taskId={root}")
-    tab.reload()
-    expect(tab.locator("#graphPlaceholder")).to_contain_text("FetchSource", timeout=_WITHIN_MS)
-    keep(tab, "luigid-graph")
+def test_a_step_that_ended_does_not_run() -> None:
+    """Unless it began again, as it does in the next run of a daily update."""
+    began = dt.datetime.fromtimestamp(NOW, dt.UTC).isoformat()
+    ended = {"name": FETCH.task, "started_at": began, "seconds": 10.0, "error": "HTTP 500"}
+    record = {"steps": [ended]}
+    failed = StepFact(FETCH.task, 10.0, "HTTP 500")
+    assert steps_of(record, [replace(FETCH, told=NOW + 9)], NOW + 12) == [failed]
+    again = steps_of(record, [replace(FETCH, began=NOW + 11, told=NOW + 11)], NOW + 12)
+    assert again == [failed, StepFact(FETCH.task, 1.0, None, True, 3, 10, "days")]
 
 
-def _progress_moves(tab: Page, luigid: Luigid) -> None:
-    """The bar of the fetch, and its message with numbers, pace and the log's place."""
-    tab.goto(f"{luigid.page}#tab=workers")
-    tab.reload()
-    bar = tab.locator("#workerList .taskProgressBar")
-    expect(bar).to_have_count(1, timeout=_WITHIN_MS)
-    tab.locator("#workerList .statusMessage").click()
-    message = tab.locator("#statusMessageModal pre")
-    pace = re.compile(r": \d+ of 120 days, [\d.]+ days/s, \d+ (s|min) left; log .*out put/logs/g5")
-    expect(message).to_have_text(pace, timeout=_WITHIN_MS)
-    before = message.inner_text()
-    shown = bar.inner_text()
-    expect(message).not_to_have_text(before, timeout=_WITHIN_MS)  # the window renews itself
-    expect(bar).not_to_have_text(shown, timeout=_WITHIN_MS)
-    keep(tab, "luigid-progress")
-    tab.locator("#statusMessageModal [data-dismiss=modal]").first.click()
-    expect(tab.locator("#statusMessageModal")).to_be_hidden()
+@pytest.mark.parametrize(
+    ("states", "fetched", "typical", "workers", "left"),
+    [
+        ("", None, None, 1, None),
+        ("w", None, None, 1, None),  # nobody knows how long a chunk takes
+        ("ww", None, 10.0, 1, 20.0),
+        ("ww", None, 10.0, 2, 10.0),
+        ("cw", None, 99.0, 1, 8.0),  # the chunks of this run say it better
+        ("cb", None, None, 1, 6.0),  # a quarter of it is done
+        ("w", (6.0, 3, 10), 10.0, 1, 24.0),
+        ("", (6.0, 3, 10), None, 1, 14.0),
+        ("", (6.0, 0, 10), None, 1, None),
+        ("c", None, None, 1, None),
+    ],
+)
+def test_how_long_it_still_takes(
+    states: str,
+    fetched: tuple[float, int, int] | None,
+    typical: float | None,
+    workers: int,
+    left: float | None,
+) -> None:
+    """The fetch that runs, then the chunks, as many at a time as there are workers."""
+    kinds = {
+        "w": ChunkFact("2024Q1", "waiting"),
+        "b": ChunkFact("2024Q1", "building", done=1, total=4),
+        "c": ChunkFact("2024Q1", "completed", 10, 8.0),
+    }
+    steps = []
+    if fetched is not None:
+        seconds, done, total = fetched
+        steps.append(StepFact("FetchSource x", seconds, None, True, done, total, "days"))
+    assert left_s([kinds[s] for s in states], steps, typical, workers) == left
 
 
-def _send(tab: Page, text: str) -> str:
-    """Send a message to the running fetch as people do; its answer."""
-    tab.locator("#workerList .schedulerMessage").click()
-    tab.fill("#schedulerMessageInput", text)
-    tab.check("#schedulerMessageAwaitResponse")
-    tab.click("#schedulerMessageButton")
-    answer = tab.locator("#schedulerMessageResponse pre div")
-    expect(answer).not_to_be_empty(timeout=_WITHIN_MS)
-    said = answer.inner_text()
-    tab.locator("#schedulerMessageModal [data-dismiss=modal]").first.click()
-    expect(tab.locator("#schedulerMessageModal")).to_be_hidden()
-    return said
+@pytest.fixture
+def scheduler() -> Iterator[str]:
+    """Answers as luigid does when it is asked for tasks that wait."""
+
+    class Api(Handler):
+        def do_GET(self) -> None:
+            assert self.path.startswith("/api/task_list?data=")
+            self.answer(200, json.dumps({"response": {"a": {}, "b": {}}}).encode())
+
+    with serving(Api) as url:
+        yield url
 
 
-def _error_is_read(tab: Page, luigid: Luigid, words: str) -> None:
-    """In the list, behind the button of the failed task."""
-    tab.goto(luigid.page)
-    tab.reload()
-    tab.locator("#taskTable .showError").first.click(timeout=_WITHIN_MS)
-    expect(tab.locator("#errorModal")).to_contain_text(words, timeout=_WITHIN_MS)
-    keep(tab, "luigid-error")
-
-
-def _ends_with_its_state(luigid: Luigid) -> None:
-    """The next start knows what was; nobody else may write it."""
-    folder = luigid.home.root / "run" / "luigid"
-    ended = luigid.home.g5("luigid", "--stop")
-    assert ended.code == 0
-    assert "its state is saved" in ended.out
-    assert stat.S_IMODE((folder / "state.pickle").stat().st_mode) == 0o600
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert luigid.home.g5("luigid", "--stop").code == 20
-    (folder / "state.pickle").chmod(0o666)
-    refused = luigid.home.g5("luigid", "--background", "--port", luigid.url.rpartition(":")[2])
-    assert refused.code == 30
-    assert "others could have written it" in refused.told[0]
+def test_a_central_scheduler_says_how_many_tasks_wait(watcher: Watcher, scheduler: str) -> None:
+    """One that does not answer says nothing, and nobody waits for it."""
+    watcher.scheduler_url = scheduler
+    facts = watcher.look(None, time.time())
+    assert (facts.waiting, facts.page) == (2, scheduler)
+    assert run_watch.tasks_waiting("http://127.0.0.1:9") is None
