@@ -15,12 +15,13 @@ import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pipeline import configuration
 from pipeline.dataset.chunk_store import utc_now
 from pipeline.errors import MissingData, UsageError
 from pipeline.filesystem import documents
+from pipeline.filesystem.document_types import AnnouncementDocument
 from pipeline.filesystem.location import is_remote
 from pipeline.manifest import Manifest
 from pipeline.operations.runs import run_recorder
@@ -47,27 +48,6 @@ class Identity:
     schema_version: str
 
 
-@dataclass(frozen=True)
-class Announcement:
-    """A run as it began.
-
-    Attributes:
-        host: of its main process.
-        settings: options that decide what is built, as text.
-        now: the moment it decides by, as in ``G5_NOW``.
-        server: ``api`` or ``simulator``.
-        earlier: run ids announced before in this root.
-    """
-
-    run_id: str
-    host: str
-    identity: Identity
-    settings: Mapping[str, str]
-    now: str
-    server: str
-    earlier: tuple[str, ...]
-
-
 def identity(manifest: Manifest) -> Identity:
     """The identity of this process and manifest."""
     return Identity(FORMAT, code_version(), manifest.schema_hash, manifest.version)
@@ -80,7 +60,7 @@ def announce(root: Path, manifest: Manifest) -> None:
         StorageError: it cannot be written.
     """
     before = announced(root)
-    known = [] if before is None else [before.run_id, *before.earlier]
+    known = [] if before is None else [before["run_id"], *before["earlier"]]
     run_id = log_setup.run_id()
     document = {
         **asdict(identity(manifest)),
@@ -95,52 +75,38 @@ def announce(root: Path, manifest: Manifest) -> None:
     documents.write_document(root / _FILE, "announcement", document)
 
 
-def announced(root: Path) -> Announcement | None:
+def announced(root: Path) -> AnnouncementDocument | None:
     """The latest announced run; None without any.
 
     Raises:
         StorageError: it cannot be read.
     """
     try:
-        document = documents.read_document(root / _FILE, "announcement")
+        return cast(AnnouncementDocument, documents.read_document(root / _FILE, "announcement"))
     except MissingData:
         return None
-    return Announcement(
-        run_id=document["run_id"],
-        host=document["host"],
-        identity=Identity(
-            document["format"],
-            document["code_version"],
-            document["schema_hash"],
-            document["schema_version"],
-        ),
-        settings=document["settings"],
-        now=document["now"],
-        server=document["server"],
-        earlier=tuple(document["earlier"]),
-    )
 
 
-def why_foreign(run: Announcement, mine: Identity) -> str | None:
+def why_foreign(run: AnnouncementDocument, mine: Identity) -> str | None:
     """What differs between a run and this host; None when nothing does."""
-    there, here = asdict(run.identity), asdict(mine)
-    names = {"format": "format", "code_version": "code", "schema_hash": "manifest"}
-    versions = {"schema_hash": "schema_version"}
-    differs = [
-        f"{name} {_full(here, key, versions)} here, {_full(there, key, versions)} there"
-        for key, name in names.items()
-        if here[key] != there[key]
-    ]
-    return f"run {run.run_id} of {run.host}: {'; '.join(differs)}" if differs else None
+    differs = []
+    if mine.format != run["format"]:
+        differs.append(f"format {mine.format} here, {run['format']} there")
+    if mine.code_version != run["code_version"]:
+        differs.append(f"code {mine.code_version} here, {run['code_version']} there")
+    if mine.schema_hash != run["schema_hash"]:
+        here, there = f"{mine.schema_hash} ({mine.schema_version})", run["schema_hash"]
+        differs.append(f"manifest {here} here, {there} ({run['schema_version']}) there")
+    return f"run {run['run_id']} of {run['host']}: {'; '.join(differs)}" if differs else None
 
 
-def why_elsewhere(root: Path, run: Announcement | None, runs: Iterable[str]) -> str | None:
+def why_elsewhere(root: Path, run: AnnouncementDocument | None, runs: Iterable[str]) -> str | None:
     """Why this output root is not that of the central scheduler; None when it may be.
 
     Args:
         runs: ids of the runs that the central scheduler knows.
     """
-    known = set() if run is None else {run.run_id, *run.earlier}
+    known = set() if run is None else {run["run_id"], *run["earlier"]}
     strange = [run_id for run_id in runs if run_id not in known]
     if not strange:
         return None
@@ -156,7 +122,7 @@ def require_same_code(root: Path, manifest: Manifest) -> None:
         UsageError: other code, or another manifest.
     """
     run = announced(root)
-    if run is None or run.run_id != log_setup.run_id():
+    if run is None or run["run_id"] != log_setup.run_id():
         return
     reason = why_foreign(run, identity(manifest))
     if reason is not None:
@@ -169,15 +135,15 @@ def require_same_code(root: Path, manifest: Manifest) -> None:
 FOREIGN = "foreign code"
 
 
-def adopt(root: Path, run: Announcement, own: Mapping[str, str]) -> None:
+def adopt(root: Path, run: AnnouncementDocument, own: Mapping[str, str]) -> None:
     """Pass the run's settings, moment and id to the task processes of this one.
 
     Args:
         root: of the run, for its record.
         own: all options of this host; those that decide what is built are replaced.
     """
-    os.environ |= configuration.environment(dict(own) | dict(run.settings), run.server)
-    os.environ |= {"G5_RUN_ID": run.run_id, "G5_NOW": run.now}
+    os.environ |= configuration.environment(dict(own) | dict(run["settings"]), run["server"])
+    os.environ |= {"G5_RUN_ID": run["run_id"], "G5_NOW": run["now"]}
     if not is_remote(root):  # there the record is on the host of the run
         run_recorder.add_to(root)
 
@@ -185,8 +151,3 @@ def adopt(root: Path, run: Announcement, own: Mapping[str, str]) -> None:
 def runs_of(workers: Iterable[Mapping[str, Any]]) -> list[str]:
     """Ids of the runs among the workers that a central scheduler lists."""
     return [str(worker[RUN]) for worker in workers if worker.get(RUN)]
-
-
-def _full(values: Mapping[str, Any], key: str, versions: Mapping[str, str]) -> str:
-    version = versions.get(key)
-    return f"{values[key]} ({values[version]})" if version else str(values[key])

@@ -23,12 +23,13 @@ from pipeline import configuration as config
 from pipeline.api.http import webhook
 from pipeline.errors import PipelineError
 from pipeline.exit_codes import ExitCode, is_signal
+from pipeline.filesystem import documents
+from pipeline.filesystem.atomic import exclusive
 from pipeline.filesystem.location import on_host
 from pipeline.operations.inspection.health_check import Finding
 from pipeline.process import log_setup
 from pipeline.process.log_setup import WEBHOOK
 from pipeline.report.alert_rules import Cause, Look, Message, Told, due
-from pipeline.run_state.alert_state import AlertBook
 from pipeline.run_state.history import RunHistory
 
 log = logging.getLogger(__name__)
@@ -125,16 +126,16 @@ def causes_of(findings: Iterable[Finding]) -> Iterator[Cause]:
 
 def open_alerts(root: Path) -> list[Told]:
     """Alerts that were sent and are not resolved."""
-    return [alert for alert in _known(AlertBook(root)) if alert.state == "open"]
+    return [alert for alert in _read(_path(root)) if alert.state == "open"]
 
 
 def _send_due(root: Path, look: Look) -> None:
-    book = AlertBook(root)
-    with book.locked():
-        known = _known(book)
+    path = _path(root)
+    with exclusive(path.with_name("alerts.lock")):
+        known = _read(path)
         message, after = due(look, known, f"{socket.gethostname()}: {root}")
         if after != known:
-            _note(book, after)  # first: otherwise a failure would repeat the alert for ever
+            _write(path, after)  # first: otherwise a failure would repeat the alert for ever
         if message is None:
             return
         sent = send(message)
@@ -142,15 +143,25 @@ def _send_due(root: Path, look: Look) -> None:
             if each.problem:
                 log.warning("alerts: %s: %s; g5 notify --test", each.channel, each.problem)
         if all(each.problem for each in sent):
-            _note(book, known)
+            _write(path, known)
 
 
-def _note(book: AlertBook, alerts: Iterable[Told]) -> None:
-    book.write([asdict(alert) for alert in alerts])
+def _path(root: Path) -> Path:
+    """The alerts that were sent."""
+    return on_host(root) / "run" / "alerts.json"
 
 
-def _known(book: AlertBook) -> list[Told]:
-    return [Told.from_json(entry) for entry in book.entries()]
+def _read(path: Path) -> list[Told]:
+    """None if the file is missing or damaged: better sent twice than never."""
+    try:
+        entries = documents.read_document(path, "alerts")["alerts"]
+    except PipelineError:
+        return []
+    return [Told.from_json(entry) for entry in entries]
+
+
+def _write(path: Path, alerts: Iterable[Told]) -> None:
+    documents.write_document(path, "alerts", {"alerts": [asdict(alert) for alert in alerts]})
 
 
 def _recorded(root: Path) -> str | None:

@@ -30,8 +30,9 @@ from luigi.task_status import DONE, FAILED, RUNNING
 from luigi.worker import Worker
 
 from pipeline.errors import PipelineError, StorageError, UsageError
+from pipeline.filesystem.document_types import AnnouncementDocument
 from pipeline.operations.cluster import announcement
-from pipeline.operations.cluster.announcement import Announcement, Identity
+from pipeline.operations.cluster.announcement import Identity
 from pipeline.operations.runs.luigid_server import answers
 from pipeline.process import task_process
 from pipeline.tasks.worker.leader import DIED, HANDED_BACK, PatientScheduler, last_line
@@ -127,7 +128,7 @@ class _Scheduler(PatientScheduler):
         """Why this host may not help the latest run; None when it may, or there is none."""
         return self._relation()[0]
 
-    def _check(self) -> Announcement | None:
+    def _check(self) -> AnnouncementDocument | None:
         """Check again whether this host may help; returns the run it may build for."""
         self._checked = time.monotonic()
         try:
@@ -136,10 +137,10 @@ class _Scheduler(PatientScheduler):
             log.warning("%s", error)
             return None
         self.refusal = self.refusal or refusal
-        known = run is not None and run.run_id in runs
+        known = run is not None and run["run_id"] in runs
         return run if known and self.refusal is None else None
 
-    def _relation(self) -> tuple[str | None, Announcement | None, list[str]]:
+    def _relation(self) -> tuple[str | None, AnnouncementDocument | None, list[str]]:
         # In this order: a run is announced before the scheduler knows it.
         runs = announcement.runs_of(self.worker_list(include_running=False))
         run = announcement.announced(self._host.root)
@@ -161,7 +162,7 @@ class _Scheduler(PatientScheduler):
         if task_id not in self.taken.began:
             chunk = reply["task_params"]["chunk"]
             self.taken.began[task_id] = chunk, time.monotonic()
-            log.info("took chunk %s of run %s", chunk, run.run_id)
+            log.info("took chunk %s of run %s", chunk, run["run_id"])
         return True
 
     def _hand_back(self, task_id: str, worker: str) -> None:
