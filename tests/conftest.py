@@ -38,11 +38,39 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+#: What ``--quick`` leaves out beside the tests marked as slow: files and folders of tests that
+#: start many processes, build whole markets or drive a browser. The two files of ``tests/tasks``
+#: that it runs are in ``QUICK_TASKS``.
+NOT_QUICK = (
+    *LONGEST,
+    "tests/cli/test_bad_inputs.py",
+    "tests/crash/",
+    "tests/replay/",
+    "tests/tasks/",
+    "tests/test_browser.py",
+    "tests/test_hosting.py",
+)
+QUICK_TASKS = ("tests/tasks/test_marks_on_full_disk.py", "tests/tasks/test_worker.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out what takes long")
+
+
+def is_quick(file: str) -> bool:
+    """Whether ``--quick`` runs a file's tests, those marked as slow aside."""
+    return file in QUICK_TASKS or not file.startswith(NOT_QUICK)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files first, then those with slow tests, then all others.
 
     pytest-xdist keeps this order only with ``--no-loadscope-reorder``.
     """
+    if config.getoption("--quick"):
+        left_out = [i for i in items if i.get_closest_marker("slow") or not is_quick(of_file(i))]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
     slow = {of_file(item) for item in items if item.get_closest_marker("slow")}
     place = {name: at for at, name in enumerate((*LONGEST, *sorted(slow - set(LONGEST))))}
     items.sort(key=lambda item: place.get(of_file(item), len(place)))

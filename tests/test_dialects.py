@@ -205,9 +205,7 @@ def test_a_dataset_of_the_careless_dialect_is_the_plain_one(tmp_path: Path) -> N
     for dialect in ("plain", "careless"):
         with simulator(*market, "--now", NOW, "--dialect", dialect) as url:
             home = Home(tmp_path / dialect, url, tmp_path, settings_of_run)
-            ended = home.run(
-                "BuildAll", "--start", "2024-01-04", "--end", "2024-01-12", patience_s=400
-            )
+            ended = home.run("BuildAll", "--start", "2024-01-04", "--end", "2024-01-12")
         assert ended.code == 0, (dialect, ended.told)
         built[dialect] = home.dataset_path().read_bytes()
     assert built["careless"] == built["plain"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import shutil
 import socket
@@ -45,7 +46,8 @@ _OUR_NAMES = (
     *("G5_", "JQUANTS_", "LUIGI_", "SOURCE_", "INDEX_OPTION_", "DATA_OUTPUT_", "REQUESTS_"),
     *("PLAN", "ORIGIN"),
 )
-_PATIENCE_S = 60.0
+#: Only for what hangs: many times what any command needs on a quiet machine.
+PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -136,14 +138,14 @@ class Home:
         return [str(LUIGI), "--module", "pipeline", *words, *scheduler]
 
     def run(
-        self, *words: str, scheduler: Iterable[str] = LOCAL, patience_s: float = _PATIENCE_S * 4
+        self, *words: str, scheduler: Iterable[str] = LOCAL, patience_s: float = PATIENCE_S
     ) -> Ended:
         """Run a task to its end."""
         with self.start(*words, scheduler=scheduler) as process:
             out, err = process.communicate(timeout=patience_s)
         return Ended(process.returncode, out, [line for line in err.splitlines() if line.strip()])
 
-    def g5(self, *words: str, patience_s: float = _PATIENCE_S) -> Ended:
+    def g5(self, *words: str, patience_s: float = PATIENCE_S) -> Ended:
         """Run a subcommand of g5 to its end."""
         return self._ended([str(LUIGI.with_name("g5")), *words], patience_s)
 
@@ -151,7 +153,7 @@ class Home:
         """Run a Python program, given as text, to its end."""
         return self._ended([sys.executable, "-c", program, *words])
 
-    def _ended(self, command: list[str], patience_s: float = _PATIENCE_S) -> Ended:
+    def _ended(self, command: list[str], patience_s: float = PATIENCE_S) -> Ended:
         ended = subprocess.run(
             command,
             env=self._environment(),
@@ -238,11 +240,18 @@ def asked(url: str) -> dict[str, int]:
     return paths
 
 
-def until(condition: Callable[[], object], patience_s: float = _PATIENCE_S) -> None:
-    """Wait for something that happens soon."""
+def until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Wait for something that happens soon.
+
+    Raises:
+        AssertionError: it has not; names the condition.
+    """
     deadline = time.monotonic() + patience_s
     while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
+        if time.monotonic() >= deadline:
+            named = condition.__name__ != "<lambda>"
+            what = condition.__qualname__ if named else inspect.getsource(condition).strip()
+            raise AssertionError(f"not within {patience_s:.0f} s: {what}")
         time.sleep(0.05)
 
 

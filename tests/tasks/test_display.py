@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.browser import ARTEFACTS
-from tests.tasks.commands import EVERYTHING, Home
+from tests.tasks.commands import EVERYTHING, PATIENCE_S, Home
 from tests.tasks.conftest import RANGE
 from tests.terminal import terminal
 
 G5 = str(Path(sys.executable).with_name("g5"))
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_PATIENCE_S = 200.0
 
 
 @pytest.mark.slow
@@ -29,7 +28,7 @@ def test_a_run_on_a_terminal(built: Home, tmp_path: Path) -> None:
     frames: list[str] = []
     command = f"{G5} run production {' '.join(RANGE)}"
     with terminal(command, home.folder, home._environment(), tmp_path / "tmux") as screen:
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S
         while "ended with" not in "".join(frames[-1:]):
             assert time.monotonic() < deadline, frames[-1]
             frame = screen.shown()
@@ -64,7 +63,7 @@ def test_a_run_piped_to_a_file(built: Home, tmp_path: Path) -> None:
     characters. As JSON: one document on standard output, and nothing else there."""
     home = built.copy(tmp_path / "output", *EVERYTHING)
     (home.root / "validation" / "schema_validation.json").unlink()
-    plain = home.g5("run", "merge", patience_s=_PATIENCE_S)
+    plain = home.g5("run", "merge")
     assert (plain.code, plain.out) == (0, ""), plain.told
     assert not any(CONTROL.search(line) for line in plain.told)
     said = [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in plain.told]
@@ -72,7 +71,7 @@ def test_a_run_piped_to_a_file(built: Home, tmp_path: Path) -> None:
     assert any(line.startswith("schema gate: 2 chunks agree with manifest") for line in said)
     assert re.fullmatch(r"run merge: done in [^:]+: g5 runs show \w{12}", said[-1]), said
     (home.root / "validation" / "schema_validation.json").unlink()
-    ended = home.g5("run", "merge", "--json", patience_s=_PATIENCE_S)
+    ended = home.g5("run", "merge", "--json")
     (line,) = ended.out.splitlines()
     facts = json.loads(line)
     assert (ended.code, facts["exit_code"], facts["title"]) == (0, 0, "run merge")

@@ -23,6 +23,7 @@ from tests.tasks.commands import (
     EVERYTHING,
     LOCAL,
     NOBODY,
+    PATIENCE_S,
     Home,
     asked,
     assert_gone,
@@ -73,7 +74,7 @@ def test_a_build_may_be_stopped_in_any_way(built: Home, tmp_path: Path) -> None:
             second = home.run("BuildAll", *RANGE)
             assert second.code == 10
             assert f"another run (pid {run.pid}) is writing" in second.told[0]
-            run.communicate(timeout=120)
+            run.communicate(timeout=PATIENCE_S)
         assert run.returncode == 0
     assert home.dataset_sha() == built.dataset_sha()
 

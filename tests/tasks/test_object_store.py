@@ -12,7 +12,7 @@ import pytest
 from pipeline.dataset.publication import DatasetStore
 from pipeline.filesystem import location
 from tests.object_stores import SECRET, ObjectStore, gateway, used
-from tests.tasks.commands import Home, until
+from tests.tasks.commands import PATIENCE_S, Home, until
 from tests.tasks.conftest import RANGE
 from tests.tasks.test_worker import building_on, children, host, said, url, worker
 
@@ -68,15 +68,15 @@ def test_three_workers_one_killed_one_late_make_the_dataset_of_one_host(
             worker(two, url, "--workers", "1") as dying,
             home.start("BuildAll", *MONTHS, scheduler=("--scheduler-url", url)) as leader,
         ):
-            until(lambda: building_on(home, children(dying)), patience_s=240)
+            until(lambda: building_on(home, children(dying)))
             (lost,) = building_on(home, children(dying))
             dying.kill()
             with worker(three, url, "--workers", "1") as late:
-                _, told = leader.communicate(timeout=400)
+                _, told = leader.communicate(timeout=PATIENCE_S)
                 assert leader.returncode == 0, told
                 for helper in (staying, late):
                     helper.terminate()
-                    assert helper.wait(60) == 0
+                    assert helper.wait(PATIENCE_S) == 0
         assert f"BuildChunk {lost}: lost with its worker; another one gets it" in told
         for own in (one, three):
             assert "finished chunk " in said(own), own.folder
@@ -128,7 +128,7 @@ def test_a_store_that_goes_away_ends_the_run_clearly_and_the_next_one_finishes(
         with home.start("BuildAll", *RANGE, "--workers", "2") as run:
             until(lambda: location.folders_in(chunks))
             server.kill()
-            _, err = run.communicate(timeout=200)
+            _, err = run.communicate(timeout=PATIENCE_S)
         server.start()
         assert run.returncode not in (0, 1), err
         lines = [line for line in err.splitlines() if "error: " in line]
@@ -153,7 +153,7 @@ def test_a_store_that_is_back_soon_is_waited_for(
             until(lambda: location.folders_in(chunks))
             server.kill()
             server.start()
-            _, err = run.communicate(timeout=200)
+            _, err = run.communicate(timeout=PATIENCE_S)
         assert run.returncode == 0, err
         assert dataset_hash(home) == dataset_hash(built)
 

@@ -25,6 +25,7 @@ from pipeline.run_state.pid_file import PidFile
 from tests.tasks.commands import (
     EVERYTHING,
     NOBODY,
+    PATIENCE_S,
     Home,
     assert_gone,
     rewrite,
@@ -47,7 +48,7 @@ def patient(home: Home, *words: str) -> tuple[int, str, list[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=PATIENCE_S)
     return process.returncode, out, err.splitlines()
 
 

@@ -29,7 +29,7 @@ from pipeline.operations.runs import luigid_server
 from pipeline.run_state.history import RunHistory
 from pipeline.tasks.worker import remote_worker
 from pipeline.tasks.worker.leader import HANDED_BACK, Leader, PatientScheduler, last_line
-from tests.tasks.commands import LUIGI, ONE_PROCESS, PROJECT, Home, assert_gone, until
+from tests.tasks.commands import LUIGI, ONE_PROCESS, PATIENCE_S, PROJECT, Home, assert_gone, until
 from tests.tasks.conftest import RANGE
 
 G5 = LUIGI.with_name("g5")
@@ -133,7 +133,7 @@ def test_a_chunk_lost_with_its_worker_is_built_by_another(
             helper.kill()
             assert_gone(processes)
             assert home.chunks.read_status(lost)["state"] == "building"
-            _, told = leader.communicate(timeout=120)
+            _, told = leader.communicate(timeout=PATIENCE_S)
     assert leader.returncode == 0, told
     assert f"BuildChunk {lost}: lost with its worker; another one gets it" in told
     assert f"took chunk {lost} of run" in said(own)
@@ -153,8 +153,8 @@ def test_a_worker_that_is_told_to_leave_finishes_its_chunk(
             until(lambda: building_on(home, children(helper)))
             (chunk,) = building_on(home, children(helper))
             os.killpg(helper.pid, signal.SIGINT)
-            assert helper.wait(60) == 0, said(own)
-            _, told = leader.communicate(timeout=120)
+            assert helper.wait(PATIENCE_S) == 0, said(own)
+            _, told = leader.communicate(timeout=PATIENCE_S)
     assert leader.returncode == 0, told
     lines = said(own)
     assert "1 chunk builds at a time (as asked; " in lines
@@ -246,7 +246,7 @@ def test_no_chunk_is_made_by_code_replaced_under_a_worker(
     with worker(own, url, "--workers", "1", command=command) as helper:
         change(own.folder)
         with home.start("BuildAll", *RANGE, scheduler=("--scheduler-url", url)):
-            assert helper.wait(60) == 2, said(own)
+            assert helper.wait(PATIENCE_S) == 2, said(own)
             until(lambda: len(made_by(home)) == 2)
     lines = said(own)
     assert "took chunk " in lines

@@ -335,11 +335,11 @@ def test_a_run_with_too_large_a_plan_ends_at_the_first_refusal(tmp_path: Path) -
     few = few.replace("short_ratio,", "") + ",fin_summary,topix,valuation"
     with simulator(*MARKET, "--plan", "light") as url:
         home = Home(tmp_path / "output", url, tmp_path, {"UNAVAILABLE_SOURCES": few})
-        ended = home.having(PLAN="standard").run("BuildAll", *RANGE, patience_s=400)
+        ended = home.having(PLAN="standard").run("BuildAll", *RANGE)
         assert ended.code == 30, ended.told
         refused = [line for line in ended.told if "FetchSource " in line]
         assert len(refused) == 1, ended.told
         assert "set plan to light or auto" in refused[0]
-        plan = home.having(PLAN=None).g5("plan", *RANGE, patience_s=240)
+        plan = home.having(PLAN=None).g5("plan", *RANGE)
     assert plan.code == 3, plan.told
     assert "plan light, origin simulator" in plan.out

@@ -125,7 +125,7 @@ def test_a_run_that_fails_is_told_and_keeps_its_exit_code(home: Home, sinks: Sin
     (home.folder / "other.cfg").write_text(
         sinks.config().replace(f"port = {sinks.smtp_port}", f"port = {_free_port()}")
     )
-    ended = nobody.g5("run", "merge", patience_s=200)
+    ended = nobody.g5("run", "merge")
     assert ended.code == 20
     warned = [line for line in ended.told if "warning: alerts: " in line]
     assert len(warned) == 2
@@ -135,7 +135,7 @@ def test_a_run_that_fails_is_told_and_keeps_its_exit_code(home: Home, sinks: Sin
     noted = json.loads((home.root / "run" / "alerts.json").read_text())
     assert noted == {"alerts": []}
     sinks.status = 200
-    again = home.g5("run", "merge", patience_s=200)
+    again = home.g5("run", "merge")
     assert again.code == 20
     assert (
         "g5 run merge: 1 alert\nrun merge failed with exit code 20: " in sinks.posts[-1][1]["text"]
