@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Style, types, direction of imports, and the tests. Arguments go to pytest.
 # usage: bin/test.sh [--quick] [ARGUMENT ...]
-# --quick: style and the tests that take little time, on two cores, without types and import rules
-# (mypy alone takes a minute from an empty cache). tests/conftest.py says what it leaves out.
+# --quick: style and the tests that take little time, with the first two sets of parameters of each,
+# on two cores; without types and import rules, because mypy alone takes a minute from an empty cache.
+# tests/conftest.py says what is left out.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 . "$PROJECT/bin/packages.sh"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.shared import share_in
@@ -43,6 +45,10 @@ LONGEST = (
 #: that it runs are in ``QUICK_TASKS``.
 NOT_QUICK = (
     *LONGEST,
+    "tests/api/test_bounds.py",
+    "tests/api/test_dialects.py",
+    "tests/api/test_with_simulator.py",
+    "tests/benchmarks/test_scale_cluster.py",
     "tests/cli/test_bad_inputs.py",
     "tests/crash/",
     "tests/replay/",
@@ -50,6 +56,8 @@ NOT_QUICK = (
     "tests/test_browser.py",
     "tests/test_hosting.py",
 )
+#: Sets of parameters that it runs of each parametrised test.
+QUICK_PARAMETERS = 2
 QUICK_TASKS = ("tests/tasks/test_marks_on_full_disk.py", "tests/tasks/test_worker.py")
 
 
@@ -68,9 +76,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     pytest-xdist keeps this order only with ``--no-loadscope-reorder``.
     """
     if config.getoption("--quick"):
-        left_out = [i for i in items if i.get_closest_marker("slow") or not is_quick(of_file(i))]
+        seen = Counter[str]()
+        kept, left_out = [], []
+        for item in items:
+            test = item.nodeid.partition("[")[0]
+            seen[test] += 1
+            slow = item.get_closest_marker("slow") or not is_quick(of_file(item))
+            (left_out if slow or seen[test] > QUICK_PARAMETERS else kept).append(item)
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        items[:] = kept
     slow = {of_file(item) for item in items if item.get_closest_marker("slow")}
     place = {name: at for at, name in enumerate((*LONGEST, *sorted(slow - set(LONGEST))))}
     items.sort(key=lambda item: place.get(of_file(item), len(place)))
