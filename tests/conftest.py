@@ -49,6 +49,7 @@ NOT_QUICK = (
     "tests/api/test_dialects.py",
     "tests/api/test_with_simulator.py",
     "tests/benchmarks/test_scale_cluster.py",
+    "tests/cli/inspection/test_doctor.py",
     "tests/cli/test_bad_inputs.py",
     "tests/crash/",
     "tests/replay/",
